@@ -1,0 +1,40 @@
+-- What takes people's time: the claims of live appointments and the busy times that touch a period.
+-- Holds are not among them: they expire by the clock, which is not the calculator's business.
+-- Reads only; refuses nothing.
+create or replace function booking.busy_time(
+  p_tenant_id uuid,
+  p_staff_ids uuid[],
+  p_period tstzrange
+) returns table (
+  staff_id uuid,
+  period tstzrange,
+  location_id uuid,
+  shape_id uuid,
+  is_appointment boolean
+)
+language plpgsql stable parallel safe
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+begin
+  return query
+  with people as (
+    select unnest(p_staff_ids) as staff_id
+  )
+  select a.staff_id, a.claim, a.location_id, a.shape_id, true
+  from people p
+  join booking.appointments a
+    on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and a.claim && p_period
+  where a.status <> 'cancelled'
+  union all
+  select b.staff_id, tstzrange(b.start_time, b.end_time), null, null, false
+  from people p
+  join booking.busy_times b
+    on b.tenant_id = p_tenant_id and b.staff_id = p.staff_id
+    and tstzrange(b.start_time, b.end_time) && p_period;
+end
+$$;
+
+comment on function booking.busy_time(uuid, uuid[], tstzrange) is
+  'Claims of live appointments and busy times of these people that overlap a period.';

@@ -1,0 +1,293 @@
+-- The calculator: the only place that knows the rules (design, section 4). Every grid slot of these
+-- people whose local date of start lies from p_from to p_to, with what rules 4 and 5 say of it and
+-- the instants between which rule 6 lets it be booked. It reads tables and neither the clock nor
+-- holds; it writes nothing, locks nothing and refuses nothing.
+--
+--   rule 1  working time    working_time()
+--   rule 2  starts          segments, starts
+--   rule 3  fit             runs: the limit of each series of starts
+--   rule 4  free            piece_busy
+--   rule 5  limits          (daily limits and compact schedules: their place is marked below)
+--   rule 6  bookable        bookable_from, bookable_until
+--
+-- One pass over a person's busy time: each piece of working time carries what is busy around it as
+-- one multirange, which each of its candidates asks.
+create or replace function booking.calculate_slots(
+  p_tenant_id uuid,
+  p_staff_ids uuid[],
+  p_from date,
+  p_to date
+) returns table (
+  staff_id uuid,
+  location_id uuid,
+  shape_id uuid,
+  start_time timestamptz,
+  end_time timestamptz,
+  duration_minutes integer,
+  claim tstzrange,
+  capacity integer,
+  booked integer,
+  is_available boolean,
+  bookable_from timestamptz,
+  bookable_until timestamptz
+)
+language plpgsql stable parallel safe
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+declare
+  v_staff_ids uuid[];
+  v_alignment text;
+  v_zone text;
+  v_horizon_days integer;
+  v_longest_before interval;
+  v_longest_after interval;
+begin
+  select t.slot_alignment, t.timezone, t.booking_horizon_days
+  into v_alignment, v_zone, v_horizon_days
+  from booking.tenants t
+  where t.id = p_tenant_id and t.is_active;
+
+  if not found then
+    return;
+  end if;
+
+  v_staff_ids := array(
+    select s.id
+    from booking.staff s
+    where s.tenant_id = p_tenant_id and s.is_active
+      and (p_staff_ids is null or s.id = any (p_staff_ids))
+  );
+
+  -- How far around a piece of working time a candidate's claim can reach.
+  select
+    max(t.buffer_before_minutes) * interval '1 minute',
+    max(t.duration_minutes + t.buffer_after_minutes) * interval '1 minute'
+  into v_longest_before, v_longest_after
+  from booking.appointment_types t
+  where t.tenant_id = p_tenant_id and t.is_active;
+
+  if v_longest_after is null then
+    return;
+  end if;
+
+  return query
+  with offers as materialized (
+    select distinct on (o.staff_id, sh.id)
+      o.staff_id, sh.id as shape_id, sh.is_group, t.capacity, sh.duration_minutes,
+      sh.duration_minutes * interval '1 minute' as duration,
+      sh.buffer_before_minutes * interval '1 minute' as buffer_before,
+      sh.buffer_after_minutes * interval '1 minute' as buffer_after,
+      sh.step_minutes * interval '1 minute' as step,
+      sh.min_notice_minutes * interval '1 minute' as notice,
+      sh.max_advance_days * interval '24 hours' as advance
+    from booking.staff_appointment_types o
+    join booking.appointment_types t on t.tenant_id = p_tenant_id and t.id = o.appointment_type_id
+    join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = t.shape_id
+    where o.tenant_id = p_tenant_id and o.staff_id = any (v_staff_ids) and t.is_active
+  ),
+  -- Where the dates asked for begin and end, by the clocks of each place.
+  places as materialized (
+    select
+      l.id as location_id,
+      booking.first_instant(p_from, coalesce(l.timezone, v_zone)) as first_start,
+      booking.first_instant(p_to + 1, coalesce(l.timezone, v_zone)) as end_of_starts
+    from booking.locations l
+    where l.tenant_id = p_tenant_id and l.is_active
+  ),
+  -- A piece begun up to two dates before (one, but where a zone skips a date) may hold starts of
+  -- p_from, and a slot of p_to may end in a piece of the dates after.
+  pieces as materialized (
+    select row_number() over () as piece, w.*, p.first_start, p.end_of_starts
+    from booking.working_time(p_tenant_id, v_staff_ids, p_from - 2, p_to + 2) w
+    join places p on p.location_id = w.location_id
+  ),
+  -- Rule 3: pieces joined where they touch are one run, and a slot fits if it ends within it.
+  reached as (
+    select p.*, max(p.ends_at) over (
+      partition by p.staff_id, p.location_id order by p.starts_at, p.ends_at
+      rows between unbounded preceding and 1 preceding
+    ) as reached_before
+    from pieces p
+  ),
+  numbered as (
+    select r.*, count(*) filter (where r.reached_before is null or r.starts_at > r.reached_before)
+      over (partition by r.staff_id, r.location_id order by r.starts_at, r.ends_at
+        rows between unbounded preceding and current row) as run
+    from reached r
+  ),
+  runs as materialized (
+    select n.*,
+      max(n.ends_at) over (partition by n.staff_id, n.location_id, n.run) as run_ends_at,
+      bool_or(n.starts_at < n.reached_before)
+        over (partition by n.staff_id, n.location_id, n.run) as has_overlaps
+    from numbered n
+  ),
+  candidates as materialized (
+    select r.* from runs r where r.starts_at < r.end_of_starts and r.ends_at > r.first_start
+  ),
+  busy as materialized (
+    select b.*
+    from booking.busy_time(p_tenant_id, v_staff_ids, (
+      select tstzrange(
+        min(c.starts_at) - v_longest_before, max(c.ends_at) + v_longest_after
+      ) from candidates c
+    )) b
+  ),
+  -- Pieces and busy times meet by (person, day in UTC), which hashes; overlap alone would compare
+  -- each with each.
+  piece_days as (
+    select c.piece, c.staff_id, day
+    from candidates c
+    cross join generate_series(
+      date_bin('1 day', c.starts_at - v_longest_before, '2000-01-01 00:00+00'),
+      c.ends_at + v_longest_after,
+      interval '24 hours'
+    ) as day
+  ),
+  busy_days as (
+    select b.staff_id, day, b.period, b.is_appointment
+    from (
+      select busy.staff_id, busy.period, busy.is_appointment,
+        greatest(lower(busy.period), edge.first) as starts_at,
+        least(upper(busy.period), edge.last) as ends_at
+      from busy
+      cross join (
+        select min(c.starts_at) - v_longest_before as first, max(c.ends_at) + v_longest_after as last
+        from candidates c
+      ) as edge
+    ) as b
+    cross join generate_series(
+      date_bin('1 day', b.starts_at, '2000-01-01 00:00+00'), b.ends_at, interval '24 hours'
+    ) as day
+  ),
+  piece_busy as (
+    select p.piece, range_agg(b.period) as busy,
+      range_agg(b.period) filter (where not b.is_appointment) as busy_elsewhere
+    from piece_days p
+    join busy_days b on b.staff_id = p.staff_id and b.day = p.day
+    group by p.piece
+  ),
+  -- Live attendees of slots: they fill a class, and keep its start on the grid.
+  attended as materialized (
+    select a.staff_id, a.location_id, a.shape_id, a.start_time, count(*)::integer as booked
+    from unnest(v_staff_ids) as person(staff_id)
+    join booking.appointments a on a.tenant_id = p_tenant_id and a.staff_id = person.staff_id
+    where a.status <> 'cancelled' and a.slot_id is not null
+      and a.start_time >= (select min(p.first_start) from places p)
+      and a.start_time < (select max(p.end_of_starts) from places p)
+    group by a.staff_id, a.location_id, a.shape_id, a.start_time
+  ),
+  -- Rule 2: where a series of starts begins, and what ends it.
+  origins as (
+    select c.piece, o.shape_id, c.starts_at as origin, c.ends_at as until
+    from candidates c
+    join offers o on o.staff_id = c.staff_id
+    where v_alignment = 'window'
+
+    union all
+
+    -- By the wall clock: anew at each local midnight, and where the zone's offset changes.
+    select c.piece, o.shape_id, s.origin, s.until
+    from candidates c
+    join offers o on o.staff_id = c.staff_id
+    cross join booking.clock_segments(c.starts_at, c.ends_at, c.zone, o.step) as s
+    where v_alignment = 'clock'
+
+    union all
+
+    -- Gapless: anew wherever something ends. A class does not move its own grid.
+    select g.piece, g.shape_id, g.origin,
+      lead(g.origin, 1, g.ends_at) over (partition by g.piece, g.shape_id order by g.origin)
+    from (
+      select c.piece, o.shape_id, c.starts_at as origin, c.ends_at
+      from candidates c
+      join offers o on o.staff_id = c.staff_id
+      where v_alignment = 'gapless'
+      union all
+      -- (travel time from the appointment's location is added here)
+      select c.piece, o.shape_id, upper(b.period) + o.buffer_before, c.ends_at
+      from candidates c
+      join offers o on o.staff_id = c.staff_id
+      join busy b on b.staff_id = c.staff_id
+      where v_alignment = 'gapless'
+        and upper(b.period) >= c.starts_at and upper(b.period) < c.ends_at
+        and not (o.is_group and b.is_appointment and b.shape_id is not distinct from o.shape_id)
+    ) as g
+
+    union all
+
+    -- A class that has begun to fill stays, whatever becomes of its grid.
+    select c.piece, o.shape_id, a.start_time, a.start_time + interval '1 microsecond'
+    from attended a
+    join offers o on o.staff_id = a.staff_id and o.shape_id = a.shape_id and o.is_group
+    join candidates c
+      on c.staff_id = a.staff_id and c.location_id = a.location_id
+      and a.start_time >= c.starts_at and a.start_time < c.ends_at
+  ),
+  series as materialized (
+    select
+      c.staff_id, c.location_id, c.zone, o.shape_id, o.is_group, o.capacity, o.duration_minutes,
+      o.duration, o.buffer_before, o.buffer_after, o.notice, o.advance, o.step,
+      c.first_start, c.end_of_starts, pb.busy, pb.busy_elsewhere,
+      g.origin,
+      least(g.until - interval '1 microsecond', c.run_ends_at - o.duration) as last_start,
+      c.has_overlaps or o.is_group as may_repeat
+    from origins g
+    join candidates c on c.piece = g.piece
+    join offers o on o.staff_id = c.staff_id and o.shape_id = g.shape_id
+    left join piece_busy pb on pb.piece = g.piece
+  ),
+  starts as (
+    select s.*, start
+    from series s
+    cross join generate_series(s.origin, s.last_start, s.step) as start
+    where not s.may_repeat
+    union all
+    (
+      select distinct on (s.staff_id, s.location_id, s.shape_id, start) s.*, start
+      from series s
+      cross join generate_series(s.origin, s.last_start, s.step) as start
+      where s.may_repeat
+    )
+  ),
+  slots as (
+    select s.*, s.start + s.duration as ends,
+      tstzrange(s.start - s.buffer_before, s.start + s.duration + s.buffer_after) as claim
+    from starts s
+    where s.start >= s.first_start and s.start < s.end_of_starts
+  )
+  select
+    s.staff_id, s.location_id, s.shape_id, s.start, s.ends, s.duration_minutes, s.claim,
+    case when s.is_group then s.capacity else 1 end,
+    coalesce(a.booked, 0),
+    -- Rule 4. A class ignores its own attendees, with whom no other live claim can overlap (P1).
+    case
+      when s.is_group and a.booked > 0
+      then a.booked < s.capacity and not coalesce(s.busy_elsewhere && s.claim, false)
+      else not coalesce(s.busy && s.claim, false)
+    end,
+    -- Rule 5 (daily limits, compact schedules) belongs here.
+    -- Rule 6. The horizon is counted in the location's days: where those are not the tenant's, by
+    -- which materialized_until is set, it is written into the slot.
+    case
+      when s.zone <> v_zone then greatest(
+        s.start - s.advance,
+        booking.first_instant(
+          ((s.start at time zone s.zone)::date - v_horizon_days)::timestamp, s.zone
+        )
+      )
+      else s.start - s.advance
+    end,
+    s.start - s.notice
+  from slots s
+  left join attended a
+    on a.staff_id = s.staff_id and a.location_id = s.location_id
+    and a.shape_id = s.shape_id and a.start_time = s.start;
+end
+$$;
+
+comment on function booking.calculate_slots(uuid, uuid[], date, date) is
+  'Every slot of the grid of these people (null: all) for the local dates p_from to p_to, inclusive,
+with its availability by the rules of the design, section 4. Holds and the clock are not asked.';

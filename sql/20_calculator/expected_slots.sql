@@ -1,0 +1,167 @@
+-- What availability_slots must hold for these people and local dates: the calculator's grid, from the
+-- location's today to the calendar's materialized_until; the slots that a live appointment or a hold
+-- names though the grid has them no more (never available, or they would be published when the hold
+-- expires); and the hold columns, which say what slot_reservations says. refresh_slots writes it,
+-- find_differences compares with it. Reads only, locks nothing, refuses nothing.
+--
+-- Expired holds that no writer has deleted yet still count: the result follows the rows alone, and
+-- readers compare reserved_until with the clock.
+create or replace function booking.expected_slots(
+  p_tenant_id uuid,
+  p_staff_ids uuid[],
+  p_from date,
+  p_to date
+) returns table (
+  staff_id uuid,
+  location_id uuid,
+  shape_id uuid,
+  start_time timestamptz,
+  end_time timestamptz,
+  duration_minutes integer,
+  claim tstzrange,
+  capacity integer,
+  seats_left integer,
+  is_available boolean,
+  bookable_from timestamptz,
+  bookable_until timestamptz,
+  reserved_until timestamptz,
+  reserved_by_session bytea,
+  appointment_id uuid
+)
+language plpgsql stable parallel safe
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+declare
+  -- Nothing is published outside these dates, so nothing outside them is worth calculating.
+  v_from date := greatest(p_from, (booking.now() at time zone 'UTC')::date - 1);
+  v_to date := least(p_to, (
+    select max(c.materialized_until)
+    from booking.calendars c
+    where c.tenant_id = p_tenant_id and c.staff_id = any (p_staff_ids)
+  ));
+begin
+  return query
+  with bounds as materialized (
+    select * from booking.published_bounds(p_tenant_id, p_staff_ids, v_from, v_to)
+  ),
+  edges as (
+    select min(b.first_start) as first_start, max(b.end_of_starts) as end_of_starts from bounds b
+  ),
+  grid as (
+    select s.*
+    from booking.calculate_slots(p_tenant_id, p_staff_ids, v_from, v_to) s
+    join bounds b
+      on b.staff_id = s.staff_id and b.location_id = s.location_id
+      and s.start_time >= b.first_start and s.start_time < b.end_of_starts
+  ),
+  people as (
+    select distinct b.staff_id from bounds b
+  ),
+  appointed as materialized (
+    select a.staff_id, a.location_id, a.shape_id, a.start_time,
+      count(*)::integer as booked, (array_agg(a.id order by a.id))[1] as appointment_id
+    from people p
+    join booking.appointments a on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id
+    where a.status <> 'cancelled' and a.slot_id is not null
+      and a.start_time >= (select e.first_start from edges e)
+      and a.start_time < (select e.end_of_starts from edges e)
+    group by a.staff_id, a.location_id, a.shape_id, a.start_time
+  ),
+  holds as materialized (
+    select h.staff_id, h.location_id, h.shape_id, h.start_time, h.claim, h.expires_at,
+      h.session_hash
+    from people p
+    join booking.slot_reservations h on h.tenant_id = p_tenant_id and h.staff_id = p.staff_id
+  ),
+  named as (
+    select a.staff_id, a.location_id, a.shape_id, a.start_time from appointed a
+    union
+    select h.staff_id, h.location_id, h.shape_id, h.start_time from holds h
+  ),
+  kept as (
+    select n.staff_id, n.location_id, n.shape_id, n.start_time, sh.duration_minutes,
+      n.start_time + sh.duration_minutes * interval '1 minute' as end_time,
+      booking.claim_of(
+        n.start_time, n.start_time + sh.duration_minutes * interval '1 minute',
+        sh.buffer_before_minutes, sh.buffer_after_minutes
+      ) as claim,
+      coalesce(t.capacity, 1) as capacity,
+      case
+        when b.zone <> b.tenant_zone then greatest(
+          n.start_time - sh.max_advance_days * interval '24 hours',
+          booking.first_instant(
+            ((n.start_time at time zone b.zone)::date - b.booking_horizon_days)::timestamp, b.zone
+          )
+        )
+        else n.start_time - sh.max_advance_days * interval '24 hours'
+      end as bookable_from,
+      n.start_time - sh.min_notice_minutes * interval '1 minute' as bookable_until
+    from named n
+    join bounds b
+      on b.staff_id = n.staff_id and b.location_id = n.location_id
+      and n.start_time >= b.first_start and n.start_time < b.end_of_starts
+    join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = n.shape_id
+    left join booking.appointment_types t
+      on t.tenant_id = p_tenant_id and t.id = sh.group_type_id
+    where not exists (
+      select from grid g
+      where g.staff_id = n.staff_id and g.location_id = n.location_id
+        and g.shape_id = n.shape_id and g.start_time = n.start_time
+    )
+  ),
+  slots as (
+    select g.staff_id, g.location_id, g.shape_id, g.start_time, g.end_time, g.duration_minutes,
+      g.claim, g.capacity, g.is_available, g.bookable_from, g.bookable_until
+    from grid g
+    union all
+    select k.staff_id, k.location_id, k.shape_id, k.start_time, k.end_time, k.duration_minutes,
+      k.claim, k.capacity, false, k.bookable_from, k.bookable_until
+    from kept k
+  ),
+  held as (
+    select s.staff_id, s.location_id, s.shape_id, s.start_time,
+      count(*) filter (where own.is_own)::integer as seats,
+      array_agg(h.expires_at order by h.expires_at) filter (where own.is_own) as own_expiries,
+      max(h.expires_at) filter (where not own.is_own) as others_expire_at,
+      case when count(distinct h.session_hash) = 1 then (array_agg(h.session_hash))[1] end
+        as session_hash
+    from holds h
+    join slots s on s.staff_id = h.staff_id and s.claim && h.claim
+    cross join lateral (
+      select h.location_id = s.location_id and h.shape_id = s.shape_id
+        and h.start_time = s.start_time as is_own
+    ) as own
+    group by s.staff_id, s.location_id, s.shape_id, s.start_time
+  )
+  select
+    s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes, s.claim,
+    s.capacity,
+    greatest(s.capacity - coalesce(a.booked, 0) - coalesce(h.seats, 0), 0),
+    s.is_available, s.bookable_from, s.bookable_until,
+    -- Free again once the holds of other slots are gone and, where attendees and holds fill it,
+    -- as many of its own as leave one seat.
+    greatest(
+      h.others_expire_at,
+      case
+        when coalesce(a.booked, 0) + h.seats >= s.capacity
+        then h.own_expiries[least(h.seats, h.seats + coalesce(a.booked, 0) - s.capacity + 1)]
+      end
+    ),
+    h.session_hash,
+    case when not sh.is_group then a.appointment_id end
+  from slots s
+  join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = s.shape_id
+  left join appointed a
+    on a.staff_id = s.staff_id and a.location_id = s.location_id
+    and a.shape_id = s.shape_id and a.start_time = s.start_time
+  left join held h
+    on h.staff_id = s.staff_id and h.location_id = s.location_id
+    and h.shape_id = s.shape_id and h.start_time = s.start_time;
+end
+$$;
+
+comment on function booking.expected_slots(uuid, uuid[], date, date) is
+  'What availability_slots must hold for these people and local dates (null: no bound), hold columns
+included; nothing before a location''s today or after a calendar''s materialized_until.';

@@ -1,0 +1,35 @@
+-- The lock that every writer takes: one person's calendar, by raising its revision, several in
+-- staff_id order. An UPDATE and not a bare lock, so that a REPEATABLE READ writer fails with 40001
+-- instead of publishing from an old snapshot. Once per transaction, or long ones turn quadratic.
+-- Look at nothing before it, and look in a statement of its own.
+create or replace function booking.lock_calendars(p_tenant_id uuid, p_staff_ids uuid[])
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_staff_id uuid;
+begin
+  for v_staff_id in
+    select distinct s.id from unnest(p_staff_ids) as s(id) order by s.id
+  loop
+    update booking.calendars c
+    set revision = c.revision + 1
+    where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id
+      and c.xmin is distinct from pg_current_xact_id()::xid;
+
+    if not found and not exists (
+      select from booking.calendars c
+      where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id
+    ) then
+      raise exception using
+        errcode = 'foreign_key_violation',
+        message = format('staff_id %s is nobody''s calendar', v_staff_id),
+        hint = 'Insert the staff member first; the calendar comes with them.';
+    end if;
+  end loop;
+end
+$$;
+
+comment on function booking.lock_calendars(uuid, uuid[]) is
+  'Locks these calendars until the transaction ends and raises their revisions, in staff_id order.';

@@ -1,0 +1,108 @@
+-- Publishing: compares what the calculator says with what is stored and writes only the difference.
+-- Locks the calendars first, in staff_id order; the comparison is a later statement, whose snapshot
+-- is younger than the lock. Past dates and dates after materialized_until are left alone.
+create or replace function booking.refresh_slots(
+  p_tenant_id uuid,
+  p_staff_ids uuid[],
+  p_from date,
+  p_to date,
+  out inserted bigint,
+  out updated bigint,
+  out deleted bigint
+)
+language plpgsql volatile
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+declare
+  v_staff_ids uuid[] := coalesce(p_staff_ids, array(
+    select s.id from booking.staff s where s.tenant_id = p_tenant_id
+  ));
+  v_now timestamptz;
+begin
+  perform booking.lock_calendars(p_tenant_id, v_staff_ids);
+  v_now := booking.now();
+
+  with bounds as materialized (
+    select * from booking.published_bounds(p_tenant_id, v_staff_ids, p_from, p_to)
+  ),
+  expected as (
+    select e.*, true as is_expected
+    from booking.expected_slots(p_tenant_id, v_staff_ids, p_from, p_to) e
+  ),
+  stored as (
+    select s.*
+    from (
+      select b.staff_id, min(b.first_start) as first_start, max(b.end_of_starts) as end_of_starts
+      from bounds b
+      group by b.staff_id
+    ) as person
+    join booking.availability_slots s
+      on s.tenant_id = p_tenant_id and s.staff_id = person.staff_id
+      and s.start_time >= person.first_start and s.start_time < person.end_of_starts
+    left join bounds b on b.staff_id = s.staff_id and b.location_id = s.location_id
+    -- A location that is no more has no bounds, and no slots either.
+    where b.staff_id is null or (s.start_time >= b.first_start and s.start_time < b.end_of_starts)
+  ),
+  difference as materialized (
+    select e.*, s.id as stored_id
+    from expected e
+    full join stored s
+      on s.staff_id = e.staff_id and s.location_id = e.location_id
+      and s.shape_id = e.shape_id and s.start_time = e.start_time
+    where e.is_expected is null
+      or s.id is null
+      or s.is_available <> e.is_available
+      or s.seats_left <> e.seats_left
+      or s.capacity <> e.capacity
+      or s.bookable_until <> e.bookable_until
+      or s.bookable_from is distinct from e.bookable_from
+      or s.reserved_until is distinct from e.reserved_until
+      or s.reserved_by_session is distinct from e.reserved_by_session
+      or s.appointment_id is distinct from e.appointment_id
+  ),
+  gone as (
+    delete from booking.availability_slots s
+    using difference d
+    where s.tenant_id = p_tenant_id and s.id = d.stored_id and d.is_expected is null
+    returning 1
+  ),
+  changed as (
+    update booking.availability_slots s
+    set is_available = d.is_available,
+      seats_left = d.seats_left,
+      capacity = d.capacity,
+      bookable_from = d.bookable_from,
+      bookable_until = d.bookable_until,
+      reserved_until = d.reserved_until,
+      reserved_by_session = d.reserved_by_session,
+      appointment_id = d.appointment_id,
+      calculated_at = v_now
+    from difference d
+    where s.tenant_id = p_tenant_id and s.id = d.stored_id and d.is_expected
+    returning 1
+  ),
+  new as (
+    insert into booking.availability_slots (
+      tenant_id, staff_id, location_id, shape_id, start_time, end_time, duration_minutes, claim,
+      capacity, seats_left, is_available, bookable_from, bookable_until, reserved_until,
+      reserved_by_session, appointment_id, calculated_at
+    )
+    select
+      p_tenant_id, d.staff_id, d.location_id, d.shape_id, d.start_time, d.end_time,
+      d.duration_minutes, d.claim, d.capacity, d.seats_left, d.is_available, d.bookable_from,
+      d.bookable_until, d.reserved_until, d.reserved_by_session, d.appointment_id, v_now
+    from difference d
+    where d.stored_id is null
+    order by d.staff_id, d.start_time
+    returning 1
+  )
+  select (select count(*) from new), (select count(*) from changed), (select count(*) from gone)
+  into inserted, updated, deleted;
+end
+$$;
+
+comment on function booking.refresh_slots(uuid, uuid[], date, date) is
+  'Makes availability_slots of these people (null: all) equal to what the calculator says, for the
+local dates p_from to p_to that are published, and returns how many rows that took.';

@@ -1,0 +1,44 @@
+-- locations: zone and activity concern everyone who works there.
+
+create or replace function booking.locations_changed() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_tenant_id uuid;
+  v_location_ids uuid[];
+begin
+  for v_tenant_id, v_location_ids in
+    select n.tenant_id, array_agg(n.id)
+    from changed_rows n
+    join old_rows o on o.tenant_id = n.tenant_id and o.id = n.id
+    where (o.timezone, o.is_active) is distinct from (n.timezone, n.is_active)
+    group by n.tenant_id
+    order by n.tenant_id
+  loop
+    perform booking.lock_tenant(v_tenant_id);
+    perform booking.refresh_or_queue(
+      v_tenant_id, booking.people_at(v_tenant_id, v_location_ids), 'locations changed'
+    );
+  end loop;
+  return null;
+end
+$$;
+
+create or replace trigger locations_3_touch_updated_at
+before update on booking.locations
+for each row execute function booking.touch_updated_at();
+
+create or replace trigger locations_refuse_other_key
+before update of tenant_id, id on booking.locations
+for each row when (old.tenant_id <> new.tenant_id or old.id <> new.id)
+execute function booking.refuse_other_key();
+
+create or replace trigger locations_refuse_truncate
+before truncate on booking.locations
+for each statement execute function booking.refuse_truncate();
+
+create or replace trigger locations_updated
+after update on booking.locations
+referencing old table as old_rows new table as changed_rows
+for each statement execute function booking.locations_changed();

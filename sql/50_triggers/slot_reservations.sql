@@ -1,0 +1,108 @@
+-- slot_reservations: holds change who may book until when, so the hold columns of the slots they
+-- overlap follow in the same transaction. Runs as the owner because only the owner writes slots.
+create or replace function booking.slot_reservations_changed() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_tenant_id uuid;
+  v_staff_ids uuid[];
+  v_periods tstzrange[];
+begin
+  if tg_op = 'UPDATE' then
+    for v_tenant_id, v_staff_ids, v_periods in
+      select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim)
+      from (
+        select * from old_rows
+        union all
+        select * from changed_rows
+      ) as c
+      group by c.tenant_id
+    loop
+      perform booking.refresh_around(v_tenant_id, v_staff_ids, v_periods);
+    end loop;
+    return null;
+  end if;
+
+  for v_tenant_id, v_staff_ids, v_periods in
+    select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim)
+    from changed_rows c
+    group by c.tenant_id
+  loop
+    perform booking.refresh_around(v_tenant_id, v_staff_ids, v_periods);
+  end loop;
+  return null;
+end
+$$;
+
+-- Under the lock: expired holds go, what the shape and type say is filled in, and a live appointment
+-- is refused as it would be by the other side.
+create or replace function booking.check_hold() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  delete from booking.slot_reservations h
+  where h.tenant_id = new.tenant_id and h.staff_id = new.staff_id
+    and h.expires_at <= booking.now() and h.id <> new.id;
+
+  select
+    booking.claim_of(
+      new.start_time, new.start_time + sh.duration_minutes * interval '1 minute',
+      sh.buffer_before_minutes, sh.buffer_after_minutes
+    ),
+    coalesce(t.capacity, 1)
+  into new.claim, new.capacity
+  from booking.slot_shapes sh
+  left join booking.appointment_types t on t.tenant_id = sh.tenant_id and t.id = sh.group_type_id
+  where sh.tenant_id = new.tenant_id and sh.id = new.shape_id;
+
+  if exists (
+    select from booking.appointments a
+    where a.tenant_id = new.tenant_id and a.staff_id = new.staff_id and a.claim && new.claim
+      and a.status <> 'cancelled'
+      and (a.slot_id is distinct from new.slot_id or a.seat = new.seat)
+  ) then
+    raise exception using
+      errcode = 'exclusion_violation',
+      message = 'a hold cannot overlap a live appointment';
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger slot_reservations_1_check_caller
+before insert or update or delete on booking.slot_reservations
+for each row execute function booking.check_caller();
+
+create or replace trigger slot_reservations_2_lock_calendar
+before insert or update or delete on booking.slot_reservations
+for each row execute function booking.lock_calendar_of_row();
+
+create or replace trigger slot_reservations_3_check_hold
+before insert or update on booking.slot_reservations
+for each row execute function booking.check_hold();
+
+create or replace trigger slot_reservations_refuse_other_key
+before update of tenant_id, id on booking.slot_reservations
+for each row when (old.tenant_id <> new.tenant_id or old.id <> new.id)
+execute function booking.refuse_other_key();
+
+create or replace trigger slot_reservations_refuse_truncate
+before truncate on booking.slot_reservations
+for each statement execute function booking.refuse_truncate();
+
+create or replace trigger slot_reservations_inserted
+after insert on booking.slot_reservations
+referencing new table as changed_rows
+for each statement execute function booking.slot_reservations_changed();
+
+create or replace trigger slot_reservations_updated
+after update on booking.slot_reservations
+referencing old table as old_rows new table as changed_rows
+for each statement execute function booking.slot_reservations_changed();
+
+create or replace trigger slot_reservations_deleted
+after delete on booking.slot_reservations
+referencing old table as changed_rows
+for each statement execute function booking.slot_reservations_changed();
