@@ -38,9 +38,9 @@ as $$
 $$;
 
 comment on function booking.slot_id(uuid, uuid, uuid, timestamptz, uuid) is
-  'A slot''s id is its name: a UUID of version 8 (RFC 9562) made from tenant, person, place, start and
-shape, so that a slot that is rebuilt, restored or computed on demand keeps its id. Inlinable on
-purpose, hence without a pinned search_path.';
+  'A slot''s id is its name: a UUID of version 8 (RFC 9562) made from tenant, person, place, start
+and shape, so that a slot that is rebuilt, restored or computed on demand keeps its id. Inlinable
+on purpose, hence without a pinned search_path.';
 
 create function booking.is_slot_id(p_id uuid) returns boolean
 language sql immutable parallel safe
@@ -59,27 +59,31 @@ create function booking.claim_of(
 ) returns tstzrange
 language sql immutable parallel safe
 as $$
-  select tstzrange(
-    (p_start_time at time zone 'UTC' - p_buffer_before_minutes * interval '1 minute')
-      at time zone 'UTC',
-    (p_end_time at time zone 'UTC' + p_buffer_after_minutes * interval '1 minute')
-      at time zone 'UTC'
-  )
+  select case
+    when p_end_time > p_start_time then tstzrange(
+      (p_start_time at time zone 'UTC' - p_buffer_before_minutes * interval '1 minute')
+        at time zone 'UTC',
+      (p_end_time at time zone 'UTC' + p_buffer_after_minutes * interval '1 minute')
+        at time zone 'UTC'
+    )
+    else 'empty'
+  end
 $$;
 
 comment on function booking.claim_of(timestamptz, timestamptz, integer, integer) is
-  'The time that an appointment or a hold takes, buffers (minutes) included; half open. Goes through
-UTC because timestamptz minus an interval is not immutable. Inlinable on purpose.';
+  'The time that an appointment or a hold takes, buffers (minutes) included; half open, and empty
+where the end is not after the start, which the table''s own constraint then names. Goes through UTC
+because timestamptz minus an interval is not immutable. Inlinable on purpose.';
 
 create function booking.whole_minutes(p_start_time timestamptz, p_end_time timestamptz)
 returns integer
 language sql immutable parallel safe
 as $$
   select case
-    when extract(epoch from p_end_time - p_start_time) % 60 = 0
-      and p_end_time - p_start_time < interval '366 days'
-    then (extract(epoch from p_end_time - p_start_time) / 60)::integer
-    else -1
+    when not isfinite(p_start_time) or not isfinite(p_end_time) then -1
+    when extract(epoch from p_end_time - p_start_time) % 60 <> 0 then -1
+    when p_end_time - p_start_time > interval '366 days' then -1
+    else (extract(epoch from p_end_time - p_start_time) / 60)::integer
   end
 $$;
 

@@ -128,7 +128,8 @@ create table booking.staff (
   updated_at timestamptz not null default booking.now(),
   primary key (tenant_id, id),
   constraint staff_external_id_is_unique unique (tenant_id, external_id),
-  constraint display_name_is_not_blank check (btrim(display_name) <> '' and length(display_name) <= 200),
+  constraint display_name_is_not_blank
+    check (btrim(display_name) <> '' and length(display_name) <= 200),
   constraint max_appointments_per_day_is_positive check (max_appointments_per_day > 0)
 );
 
@@ -172,13 +173,13 @@ create table booking.slot_shapes (
   constraint a_slot_id_means_one_claim unique (
     tenant_id, id, duration_minutes, buffer_before_minutes, buffer_after_minutes, is_group
   ),
-  constraint shape_duration_minutes_is_1_to_1440 check (duration_minutes between 1 and 1440),
-  constraint shape_buffers_are_0_to_1440
-    check (buffer_before_minutes between 0 and 1440 and buffer_after_minutes between 0 and 1440),
-  constraint shape_step_minutes_is_1_to_1440 check (step_minutes between 1 and 1440),
-  constraint shape_min_notice_minutes_is_0_to_525600
-    check (min_notice_minutes between 0 and 525600),
-  constraint shape_max_advance_days_is_0_to_730 check (max_advance_days between 0 and 730)
+  -- Named like those of appointment_types: a bad type meets them here, in its BEFORE trigger.
+  constraint duration_minutes_is_1_to_1440 check (duration_minutes between 1 and 1440),
+  constraint buffer_before_minutes_is_0_to_1440 check (buffer_before_minutes between 0 and 1440),
+  constraint buffer_after_minutes_is_0_to_1440 check (buffer_after_minutes between 0 and 1440),
+  constraint slot_step_minutes_is_1_to_1440 check (step_minutes between 1 and 1440),
+  constraint min_notice_minutes_is_0_to_525600 check (min_notice_minutes between 0 and 525600),
+  constraint max_advance_days_is_0_to_730 check (max_advance_days between 0 and 730)
 );
 
 create unique index slot_shapes_single_idx on booking.slot_shapes (
@@ -225,10 +226,9 @@ create table booking.appointment_types (
   constraint duration_minutes_is_1_to_1440 check (duration_minutes between 1 and 1440),
   constraint buffer_before_minutes_is_0_to_1440 check (buffer_before_minutes between 0 and 1440),
   constraint buffer_after_minutes_is_0_to_1440 check (buffer_after_minutes between 0 and 1440),
-  constraint type_slot_step_minutes_is_1_to_1440 check (slot_step_minutes between 1 and 1440),
+  constraint slot_step_minutes_is_1_to_1440 check (slot_step_minutes between 1 and 1440),
   constraint capacity_is_1_to_10000 check (capacity between 1 and 10000),
-  constraint type_min_notice_minutes_is_0_to_525600
-    check (min_notice_minutes between 0 and 525600),
+  constraint min_notice_minutes_is_0_to_525600 check (min_notice_minutes between 0 and 525600),
   constraint max_advance_days_is_0_to_730 check (max_advance_days between 0 and 730),
   constraint price_cents_is_not_negative check (price_cents >= 0),
   constraint currency_is_an_iso_4217_code check (currency ~ '^[A-Z]{3}$')
@@ -238,8 +238,8 @@ create index appointment_types_tenant_id_shape_id_idx
   on booking.appointment_types (tenant_id, shape_id);
 
 comment on table booking.appointment_types is
-  'A service. price_cents is gross, in hundredths of the currency; null step, notice and advance take
-the tenant''s; capacity above 1 makes it a class with seats.';
+  'A service. price_cents is gross, in hundredths of the currency; null step, notice and advance
+take the tenant''s; capacity above 1 makes it a class with seats.';
 
 alter table booking.slot_shapes
   add constraint group_shape_belongs_to_an_appointment_type
@@ -255,7 +255,8 @@ create table booking.staff_appointment_types (
   constraint assigned_person_is_staff_of_the_tenant
     foreign key (tenant_id, staff_id) references booking.staff (tenant_id, id),
   constraint assigned_type_is_one_of_the_tenant
-    foreign key (tenant_id, appointment_type_id) references booking.appointment_types (tenant_id, id)
+    foreign key (tenant_id, appointment_type_id)
+    references booking.appointment_types (tenant_id, id)
 );
 
 create index staff_appointment_types_tenant_id_appointment_type_id_idx

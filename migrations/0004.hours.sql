@@ -160,7 +160,8 @@ create index travel_times_tenant_id_to_location_id_idx
   on booking.travel_times (tenant_id, to_location_id);
 
 comment on table booking.travel_times is
-  'Minutes from one location to another; the way back takes as long unless it has a row of its own.';
+  'Minutes from one location to another; the way back takes as long unless it has a row of its
+own.';
 
 create table booking.price_rules (
   tenant_id uuid not null references booking.tenants (id),
@@ -185,7 +186,8 @@ create table booking.price_rules (
   updated_at timestamptz not null default booking.now(),
   primary key (tenant_id, id),
   constraint price_rule_is_for_a_type_of_the_tenant
-    foreign key (tenant_id, appointment_type_id) references booking.appointment_types (tenant_id, id),
+    foreign key (tenant_id, appointment_type_id)
+    references booking.appointment_types (tenant_id, id),
   constraint price_rule_is_for_staff_of_the_tenant
     foreign key (tenant_id, staff_id) references booking.staff (tenant_id, id),
   constraint price_rule_is_for_a_location_of_the_tenant
@@ -194,7 +196,10 @@ create table booking.price_rules (
   constraint price_rule_has_both_times_or_neither check ((start_time is null) = (end_time is null)),
   constraint price_rule_valid_until_is_not_before_valid_from check (valid_from <= valid_until),
   constraint price_rule_lead_minutes_are_a_range
-    check (min_lead_minutes >= 0 and max_lead_minutes >= 0 and min_lead_minutes <= max_lead_minutes),
+    check (
+      min_lead_minutes >= 0 and max_lead_minutes >= 0
+      and min_lead_minutes <= max_lead_minutes
+    ),
   constraint price_rule_load_percents_are_a_range check (
     min_load_percent between 0 and 100 and max_load_percent between 0 and 100
     and min_load_percent <= max_load_percent

@@ -51,7 +51,8 @@ create table booking.appointments (
   constraint appointment_is_at_a_location_of_the_tenant
     foreign key (tenant_id, location_id) references booking.locations (tenant_id, id),
   constraint appointment_is_of_a_type_of_the_tenant
-    foreign key (tenant_id, appointment_type_id) references booking.appointment_types (tenant_id, id),
+    foreign key (tenant_id, appointment_type_id)
+    references booking.appointment_types (tenant_id, id),
   -- Exact because its last four columns are generated or copied: equal slot ids are equal claims.
   constraint appointment_has_the_measures_of_its_shape
     foreign key (
@@ -110,9 +111,9 @@ create index appointments_payment_due_at_idx
   on booking.appointments (payment_due_at) where (status = 'pending');
 
 comment on table booking.appointments is
-  'Live unless cancelled. claim is [start - buffer before, end + buffer after). An appointment taken
-from a slot names it (slot_id, shape_id, seat); one written by hand has no slot and may have any time
-and length. Moving it by hand clears slot and shape.';
+  'Live unless cancelled. claim is [start - buffer before, end + buffer after). An appointment
+taken from a slot names it (slot_id, shape_id, seat); one written by hand has no slot and may have
+any time and length. Moving it by hand clears slot and shape.';
 
 create table booking.availability_slots (
   tenant_id uuid not null,
@@ -174,7 +175,8 @@ create table booking.slot_reservations (
   constraint held_shape_is_one_of_the_tenant
     foreign key (tenant_id, shape_id) references booking.slot_shapes (tenant_id, id),
   constraint held_type_is_one_of_the_tenant
-    foreign key (tenant_id, appointment_type_id) references booking.appointment_types (tenant_id, id),
+    foreign key (tenant_id, appointment_type_id)
+    references booking.appointment_types (tenant_id, id),
   constraint held_slot_id_names_this_slot
     check (slot_id = booking.slot_id(tenant_id, staff_id, location_id, start_time, shape_id)),
   constraint hold_times_are_finite check (isfinite(start_time) and isfinite(expires_at)),
@@ -225,7 +227,8 @@ create table booking.calendars (
 
 comment on table booking.calendars is
   'One person''s calendar: the row is the lock that each writer takes, revision its version, which
-live clients may watch, materialized_until the last local date that has rows in availability_slots.';
+live clients may watch, materialized_until the last local date that has rows in
+availability_slots.';
 
 create table booking.refresh_queue (
   tenant_id uuid not null references booking.tenants (id),

@@ -123,7 +123,8 @@ create index verification_differences_tenant_id_run_id_idx
   on booking.verification_differences (tenant_id, run_id);
 
 comment on table booking.verification_differences is
-  'What a verification found: a slot missing, extra or wrong, as published and as expected, and why.';
+  'What a verification found: a slot missing, extra or wrong, as published and as expected, and
+why.';
 
 create unlogged table booking.rate_limits (
   bucket text not null,
@@ -133,8 +134,8 @@ create unlogged table booking.rate_limits (
 );
 
 comment on table booking.rate_limits is
-  'Theoretical arrival times of the rate limiter (GCRA), one row a client and bucket; keys are hashes.
-Unlogged: empty after a crash, and never read by a reading transaction.';
+  'Theoretical arrival times of the rate limiter (GCRA), one row a client and bucket; keys are
+hashes. Unlogged: empty after a crash, and never read by a reading transaction.';
 
 alter table booking.audit_log enable row level security;
 alter table booking.events enable row level security;

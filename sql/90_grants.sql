@@ -1,6 +1,7 @@
--- The whole access matrix. First everything is taken back, so that running this again leaves exactly
--- what stands here. Views run as their invoker: callers need the columns that a view shows or joins
--- by, and no others; what decides (is_active, bookable_*, reserved_until) is the policies' business.
+-- The whole access matrix. First everything is taken back, so that running this again leaves
+-- exactly what stands here. Views run as their invoker: callers need the columns that a view shows
+-- or joins by, and no others; what decides (is_active, bookable_*, reserved_until) is the
+-- policies' business.
 revoke all on all tables in schema booking from anon, authenticated, service_role;
 revoke all on all tables in schema api from anon, authenticated, service_role;
 revoke all on all functions in schema booking from anon, authenticated, service_role;

@@ -30,4 +30,5 @@ end
 $$;
 
 comment on function booking.caller_may_write(uuid, uuid) is
-  'True if the caller''s token is an admin''s of the tenant, the service''s, or that person''s own.';
+  'True if the caller''s token is an admin''s of the tenant, the service''s, or that person''s
+own.';

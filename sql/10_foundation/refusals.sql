@@ -2,7 +2,7 @@
 
 -- TRUNCATE fires no row triggers, so the slots would go on offering what no longer holds.
 create or replace function booking.refuse_truncate() returns trigger
-language plpgsql
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin
@@ -10,13 +10,13 @@ begin
     errcode = 'feature_not_supported',
     message = format('booking.%I cannot be truncated', tg_table_name),
     detail = 'TRUNCATE tells no trigger which rows went, so availability_slots could not follow.',
-    hint = format('Use delete from booking.%I, or drop the tenant''s rows one table at a time.', tg_table_name);
+    hint = format('Use delete from booking.%I.', tg_table_name);
 end
 $$;
 
 -- A row never changes tenant: every key, lock and statistic of a tenant hangs on it.
 create or replace function booking.refuse_other_key() returns trigger
-language plpgsql
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin
@@ -31,27 +31,32 @@ $$;
 -- others wait. Runs as the invoker: pgbooking's own workers, which run as the owner, have asked
 -- already, and a direct connection is ruled by grants and policies.
 create or replace function booking.check_caller() returns trigger
-language plpgsql
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
-declare
-  v_staff_id uuid := to_jsonb(coalesce(new, old)) ->> 'staff_id';
 begin
   if booking.token_claims() is not null
     and not pg_has_role(current_user, 'booking_owner', 'member')
-    and not booking.caller_may_write(coalesce(new.tenant_id, old.tenant_id), v_staff_id)
+    and not (
+      (tg_op = 'DELETE' or booking.caller_may_write(
+        new.tenant_id, (to_jsonb(new) ->> 'staff_id')::uuid
+      ))
+      and (tg_op = 'INSERT' or booking.caller_may_write(
+        old.tenant_id, (to_jsonb(old) ->> 'staff_id')::uuid
+      ))
+    )
   then
     raise exception using
       errcode = 'insufficient_privilege',
       message = 'this calendar is not yours to change';
   end if;
-  return coalesce(new, old);
+  return case when tg_op = 'DELETE' then old else new end;
 end
 $$;
 
 -- Keeps updated_at.
 create or replace function booking.touch_updated_at() returns trigger
-language plpgsql
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin

@@ -10,6 +10,7 @@ create or replace function booking.busy_time(
   period tstzrange,
   location_id uuid,
   shape_id uuid,
+  start_time timestamptz,
   is_appointment boolean
 )
 language plpgsql stable parallel safe
@@ -22,13 +23,13 @@ begin
   with people as (
     select unnest(p_staff_ids) as staff_id
   )
-  select a.staff_id, a.claim, a.location_id, a.shape_id, true
+  select a.staff_id, a.claim, a.location_id, a.shape_id, a.start_time, true
   from people p
   join booking.appointments a
     on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and a.claim && p_period
   where a.status <> 'cancelled'
   union all
-  select b.staff_id, tstzrange(b.start_time, b.end_time), null, null, false
+  select b.staff_id, tstzrange(b.start_time, b.end_time), null, null, null, false
   from people p
   join booking.busy_times b
     on b.tenant_id = p_tenant_id and b.staff_id = p.staff_id

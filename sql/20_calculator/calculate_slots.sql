@@ -34,6 +34,9 @@ create or replace function booking.calculate_slots(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+-- The planner cannot know how many rows the functions and ranges below yield, expects few, and
+-- would compare each piece with each: hash instead.
+set enable_nestloop = off
 set jit = off
 as $$
 declare
@@ -43,6 +46,8 @@ declare
   v_horizon_days integer;
   v_longest_before interval;
   v_longest_after interval;
+  v_busy_from timestamptz;
+  v_busy_until timestamptz;
 begin
   select t.slot_alignment, t.timezone, t.booking_horizon_days
   into v_alignment, v_zone, v_horizon_days
@@ -71,6 +76,10 @@ begin
   if v_longest_after is null then
     return;
   end if;
+
+  -- Generously around the dates asked for, in any zone.
+  v_busy_from := (p_from - 4)::timestamp at time zone 'UTC' - v_longest_before;
+  v_busy_until := (p_to + 5)::timestamp at time zone 'UTC' + v_longest_after;
 
   return query
   with offers as materialized (
@@ -120,7 +129,7 @@ begin
   runs as materialized (
     select n.*,
       max(n.ends_at) over (partition by n.staff_id, n.location_id, n.run) as run_ends_at,
-      bool_or(n.starts_at < n.reached_before)
+      bool_or(coalesce(n.starts_at < n.reached_before, false))
         over (partition by n.staff_id, n.location_id, n.run) as has_overlaps
     from numbered n
   ),
@@ -129,11 +138,9 @@ begin
   ),
   busy as materialized (
     select b.*
-    from booking.busy_time(p_tenant_id, v_staff_ids, (
-      select tstzrange(
-        min(c.starts_at) - v_longest_before, max(c.ends_at) + v_longest_after
-      ) from candidates c
-    )) b
+    from booking.busy_time(
+      p_tenant_id, v_staff_ids, tstzrange(v_busy_from, v_busy_until)
+    ) b
   ),
   -- Pieces and busy times meet by (person, day in UTC), which hashes; overlap alone would compare
   -- each with each.
@@ -148,18 +155,11 @@ begin
   ),
   busy_days as (
     select b.staff_id, day, b.period, b.is_appointment
-    from (
-      select busy.staff_id, busy.period, busy.is_appointment,
-        greatest(lower(busy.period), edge.first) as starts_at,
-        least(upper(busy.period), edge.last) as ends_at
-      from busy
-      cross join (
-        select min(c.starts_at) - v_longest_before as first, max(c.ends_at) + v_longest_after as last
-        from candidates c
-      ) as edge
-    ) as b
+    from busy b
     cross join generate_series(
-      date_bin('1 day', b.starts_at, '2000-01-01 00:00+00'), b.ends_at, interval '24 hours'
+      date_bin('1 day', greatest(lower(b.period), v_busy_from), '2000-01-01 00:00+00'),
+      least(upper(b.period), v_busy_until),
+      interval '24 hours'
     ) as day
   ),
   piece_busy as (
@@ -171,13 +171,10 @@ begin
   ),
   -- Live attendees of slots: they fill a class, and keep its start on the grid.
   attended as materialized (
-    select a.staff_id, a.location_id, a.shape_id, a.start_time, count(*)::integer as booked
-    from unnest(v_staff_ids) as person(staff_id)
-    join booking.appointments a on a.tenant_id = p_tenant_id and a.staff_id = person.staff_id
-    where a.status <> 'cancelled' and a.slot_id is not null
-      and a.start_time >= (select min(p.first_start) from places p)
-      and a.start_time < (select max(p.end_of_starts) from places p)
-    group by a.staff_id, a.location_id, a.shape_id, a.start_time
+    select b.staff_id, b.location_id, b.shape_id, b.start_time, count(*)::integer as booked
+    from busy b
+    where b.shape_id is not null
+    group by b.staff_id, b.location_id, b.shape_id, b.start_time
   ),
   -- Rule 2: where a series of starts begins, and what ends it.
   origins as (

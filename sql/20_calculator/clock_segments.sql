@@ -1,7 +1,7 @@
 -- Rule 2, alignment 'clock': the stretches of a piece of working time in which starts lie a step
--- apart, each with its first start. A stretch ends at local midnight, because minutes of the day are
--- divisible anew each day, and where the zone's offset changes: a repeated hour counts twice, a
--- skipped one not at all. Reads nothing, refuses nothing.
+-- apart, each with its first start. A stretch ends at local midnight, because minutes of the day
+-- are divisible anew each day, and where the zone's offset changes: a repeated hour counts twice,
+-- a skipped one not at all. Reads nothing, refuses nothing.
 create or replace function booking.clock_segments(
   p_starts_at timestamptz,
   p_ends_at timestamptz,
@@ -57,5 +57,5 @@ as $$
 $$;
 
 comment on function booking.clock_segments(timestamptz, timestamptz, text, interval) is
-  'The stretches of [p_starts_at, p_ends_at) within which starts divisible by p_step on the wall clock
-lie p_step apart, each with the first of them.';
+  'The stretches of [p_starts_at, p_ends_at) within which starts divisible by p_step on the wall
+clock lie p_step apart, each with the first of them.';

@@ -1,8 +1,8 @@
--- What availability_slots must hold for these people and local dates: the calculator's grid, from the
--- location's today to the calendar's materialized_until; the slots that a live appointment or a hold
--- names though the grid has them no more (never available, or they would be published when the hold
--- expires); and the hold columns, which say what slot_reservations says. refresh_slots writes it,
--- find_differences compares with it. Reads only, locks nothing, refuses nothing.
+-- What availability_slots must hold for these people and local dates: the calculator's grid, from
+-- the location's today to the calendar's materialized_until; the slots that a live appointment or
+-- a hold names though the grid has them no more (never available, or they would be published when
+-- the hold expires); and the hold columns, which say what slot_reservations says. refresh_slots
+-- writes it, find_differences compares with it. Reads only, locks nothing, refuses nothing.
 --
 -- Expired holds that no writer has deleted yet still count: the result follows the rows alone, and
 -- readers compare reserved_until with the clock.
@@ -31,6 +31,8 @@ create or replace function booking.expected_slots(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+-- As in calculate_slots: how many rows the functions yield is not to be foreseen.
+set enable_nestloop = off
 set jit = off
 as $$
 declare
@@ -56,15 +58,12 @@ begin
       on b.staff_id = s.staff_id and b.location_id = s.location_id
       and s.start_time >= b.first_start and s.start_time < b.end_of_starts
   ),
-  people as (
-    select distinct b.staff_id from bounds b
-  ),
   appointed as materialized (
     select a.staff_id, a.location_id, a.shape_id, a.start_time,
       count(*)::integer as booked, (array_agg(a.id order by a.id))[1] as appointment_id
-    from people p
-    join booking.appointments a on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id
-    where a.status <> 'cancelled' and a.slot_id is not null
+    from booking.appointments a
+    where a.tenant_id = p_tenant_id and a.staff_id = any (p_staff_ids)
+      and a.status <> 'cancelled' and a.slot_id is not null
       and a.start_time >= (select e.first_start from edges e)
       and a.start_time < (select e.end_of_starts from edges e)
     group by a.staff_id, a.location_id, a.shape_id, a.start_time
@@ -72,8 +71,8 @@ begin
   holds as materialized (
     select h.staff_id, h.location_id, h.shape_id, h.start_time, h.claim, h.expires_at,
       h.session_hash
-    from people p
-    join booking.slot_reservations h on h.tenant_id = p_tenant_id and h.staff_id = p.staff_id
+    from booking.slot_reservations h
+    where h.tenant_id = p_tenant_id and h.staff_id = any (p_staff_ids)
   ),
   named as (
     select a.staff_id, a.location_id, a.shape_id, a.start_time from appointed a

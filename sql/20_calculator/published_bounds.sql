@@ -1,5 +1,6 @@
 -- Between which instants rows of availability_slots exist for each person and place: from the
--- location's today to the calendar's materialized_until, cut to the local dates asked for. Reads only.
+-- location's today to the calendar's materialized_until, cut to the local dates asked for. Reads
+-- only.
 create or replace function booking.published_bounds(
   p_tenant_id uuid,
   p_staff_ids uuid[],

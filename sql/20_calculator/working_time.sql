@@ -1,6 +1,6 @@
--- Rule 1 of the calculator: when people work. For each local date from p_from to p_to the windows of
--- that date at each location, with breaks and closed exceptions cut out; what remains are the date's
--- pieces. A window belongs to the date it begins on, also where it runs past midnight.
+-- Rule 1 of the calculator: when people work. For each local date from p_from to p_to the windows
+-- of that date at each location, with breaks and closed exceptions cut out; what remains are the
+-- date's pieces. A window belongs to the date it begins on, also where it runs past midnight.
 --
 -- Rows are united as local times and then become instants (AT TIME ZONE: the later of two), so that
 -- two rows that touch are one window on the days clocks change, too; inverted ones vanish. Says
@@ -39,7 +39,9 @@ begin
     where l.tenant_id = p_tenant_id
   ),
   hours as materialized (
-    select h.staff_id, h.location_id, h.weekday, h.start_time, h.end_time, h.valid_from, h.valid_until
+    select
+      h.staff_id, h.location_id, h.weekday, h.start_time, h.end_time, h.valid_from,
+      h.valid_until
     from booking.working_hours h
     where h.tenant_id = p_tenant_id and h.staff_id = any (p_staff_ids)
   ),

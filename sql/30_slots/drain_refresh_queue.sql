@@ -1,15 +1,15 @@
 -- Works off refresh_queue, one transaction a calendar, oldest first; several workers skip each
--- other's entries. The entry's row is locked before the calendar and deleted in the same transaction,
--- so that a change that comes meanwhile queues anew. A failing calendar keeps its error for the next
--- run and stops no other. A procedure that commits can neither pin its search_path nor run as its
--- definer: it qualifies every name.
+-- other's entries. The entry's row is locked before the calendar and deleted in the same
+-- transaction, so that a change that comes meanwhile queues anew. A failing calendar keeps its
+-- error for the next run and stops no other. A procedure that commits can neither pin its
+-- search_path nor run as its definer: it qualifies every name.
 create or replace procedure booking.drain_refresh_queue(p_tenant_id uuid default null)
 language plpgsql
 as $$
 declare
   v_tenant_id uuid;
   v_staff_id uuid;
-  v_failed uuid[] := '{}';
+  v_failed uuid[] := array[]::uuid[];
   v_error text;
 begin
   loop

@@ -1,12 +1,12 @@
--- Deletes the holds that live appointments have beaten, within these claims of these people: holds of
--- other slots that overlap one, and of its own slot the hold with its seat. Runs under the calendars'
--- locks; the hold columns follow through the trigger on slot_reservations.
+-- Deletes the holds that live appointments have beaten, within these claims of these people: holds
+-- of other slots that overlap one, and of its own slot the hold with its seat. Runs under the
+-- calendars' locks; the hold columns follow through the trigger on slot_reservations.
 create or replace function booking.drop_beaten_holds(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_claims tstzrange[]
 ) returns void
-language plpgsql volatile
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin

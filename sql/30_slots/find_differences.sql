@@ -1,6 +1,6 @@
 -- Promise P2 as a question: where does availability_slots differ from what the calculator and
--- slot_reservations say? Past dates are not asked, and calendars in refresh_queue are left out, both
--- by design. Reads only; run it in a REPEATABLE READ transaction to be sure of one moment.
+-- slot_reservations say? Past dates are not asked, and calendars in refresh_queue are left out,
+-- both by design. Reads only; run it in a REPEATABLE READ transaction to be sure of one moment.
 create or replace function booking.find_differences(
   p_tenant_id uuid,
   p_staff_ids uuid[] default null
@@ -14,7 +14,7 @@ create or replace function booking.find_differences(
   published jsonb,
   expected jsonb
 )
-language plpgsql stable
+language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
 set jit = off

@@ -4,7 +4,7 @@
 -- Look at nothing before it, and look in a statement of its own.
 create or replace function booking.lock_calendars(p_tenant_id uuid, p_staff_ids uuid[])
 returns void
-language plpgsql volatile
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 declare

@@ -1,4 +1,5 @@
--- The last local date that has rows: the tenant's today + least(precompute_days, horizon). Reads only.
+-- The last local date that has rows: the tenant's today + least(precompute_days, horizon). Reads
+-- only.
 create or replace function booking.materialization_end(p_tenant_id uuid) returns date
 language sql stable parallel safe
 set search_path = ''

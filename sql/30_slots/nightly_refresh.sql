@@ -1,7 +1,7 @@
--- The nightly rebuild: each calendar's whole horizon, in a transaction of its own. A night on which
--- nothing changed writes the new last day and deletes the past one. A calendar that fails is queued
--- with its error, and the next one follows. A procedure that commits can neither pin its search_path
--- nor run as its definer: it qualifies every name.
+-- The nightly rebuild: each calendar's whole horizon, in a transaction of its own. A night on
+-- which nothing changed writes the new last day and deletes the past one. A calendar that fails is
+-- queued with its error, and the next one follows. A procedure that commits can neither pin its
+-- search_path nor run as its definer: it qualifies every name.
 create or replace procedure booking.nightly_refresh(p_tenant_id uuid default null)
 language plpgsql
 as $$

@@ -1,8 +1,8 @@
--- Whom a change at some places concerns: everybody with weekly hours, exceptions or slots there, and
--- for a null among the places everybody of the tenant. Reads only; ask after lock_tenant.
+-- Whom a change at some places concerns: everybody with weekly hours, exceptions or slots there,
+-- and for a null among the places everybody of the tenant. Reads only; ask after lock_tenant.
 create or replace function booking.people_at(p_tenant_id uuid, p_location_ids uuid[])
 returns uuid[]
-language sql stable
+language sql stable parallel safe
 set search_path = ''
 as $$
   select array(

@@ -1,13 +1,13 @@
--- Refreshes the local dates on which these claims or busy times can make a difference: their own, in
--- every zone the tenant works in, widened by the longest claim and the longest travel time (a slot
--- that overlaps them may begin that much earlier), and one day more on either side, because overnight
--- pieces of working time hang their grid on the date before. Locks those calendars.
+-- Refreshes the local dates on which these claims or busy times can make a difference: their own,
+-- in every zone the tenant works in, widened by the longest claim and the longest travel time (a
+-- slot that overlaps them may begin that much earlier), and one day more on either side, because
+-- overnight pieces of working time hang their grid on the date before. Locks those calendars.
 create or replace function booking.refresh_around(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_periods tstzrange[]
 ) returns void
-language plpgsql volatile
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 declare

@@ -6,7 +6,7 @@ create or replace function booking.refresh_dates(
   p_staff_ids uuid[],
   p_dates daterange[]
 ) returns void
-language plpgsql volatile
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 declare

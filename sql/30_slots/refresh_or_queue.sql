@@ -4,7 +4,7 @@
 -- lock_tenant comes first, before the people are listed: whoever makes a person newly concerned
 -- shares that lock, so nobody is overlooked by both. Then calendars, in staff_id order.
 create or replace function booking.lock_tenant(p_tenant_id uuid) returns void
-language plpgsql volatile
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin
@@ -14,7 +14,8 @@ begin
       errcode = 'invalid_transaction_state',
       message = 'a change that concerns several calendars needs a READ COMMITTED transaction',
       detail = format('This one is %s.', upper(current_setting('transaction_isolation'))),
-      hint = 'Tenants, locations, appointment types, tenant-wide breaks and exceptions, travel times.';
+      hint = 'Such are tenants, locations, appointment types, travel times, and breaks and '
+        'exceptions for everyone.';
   end if;
 
   -- An UPDATE, so that a REPEATABLE READ writer that shares the lock later fails with 40001 instead
@@ -31,7 +32,7 @@ create or replace function booking.refresh_or_queue(
   p_staff_ids uuid[],
   p_reason text
 ) returns void
-language plpgsql volatile
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 declare

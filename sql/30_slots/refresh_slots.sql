@@ -10,7 +10,7 @@ create or replace function booking.refresh_slots(
   out updated bigint,
   out deleted bigint
 )
-language plpgsql volatile
+language plpgsql volatile parallel unsafe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
 set jit = off
@@ -20,9 +20,16 @@ declare
     select s.id from booking.staff s where s.tenant_id = p_tenant_id
   ));
   v_now timestamptz;
+  v_first_start timestamptz;
+  v_end_of_starts timestamptz;
 begin
   perform booking.lock_calendars(p_tenant_id, v_staff_ids);
   v_now := booking.now();
+
+  -- As plain values, so that a calendar's rows are found by index, however many others there are.
+  select min(b.first_start), max(b.end_of_starts)
+  into v_first_start, v_end_of_starts
+  from booking.published_bounds(p_tenant_id, v_staff_ids, p_from, p_to) b;
 
   with bounds as materialized (
     select * from booking.published_bounds(p_tenant_id, v_staff_ids, p_from, p_to)
@@ -33,17 +40,14 @@ begin
   ),
   stored as (
     select s.*
-    from (
-      select b.staff_id, min(b.first_start) as first_start, max(b.end_of_starts) as end_of_starts
-      from bounds b
-      group by b.staff_id
-    ) as person
-    join booking.availability_slots s
-      on s.tenant_id = p_tenant_id and s.staff_id = person.staff_id
-      and s.start_time >= person.first_start and s.start_time < person.end_of_starts
+    from booking.availability_slots s
     left join bounds b on b.staff_id = s.staff_id and b.location_id = s.location_id
-    -- A location that is no more has no bounds, and no slots either.
-    where b.staff_id is null or (s.start_time >= b.first_start and s.start_time < b.end_of_starts)
+    where s.tenant_id = p_tenant_id and s.staff_id = any (v_staff_ids)
+      and s.start_time >= v_first_start and s.start_time < v_end_of_starts
+      -- A location that is no more has no bounds, and no slots either.
+      and (
+        b.staff_id is null or (s.start_time >= b.first_start and s.start_time < b.end_of_starts)
+      )
   ),
   difference as materialized (
     select e.*, s.id as stored_id

@@ -4,7 +4,7 @@
 
 -- The calendars of the row as it was and as it will be.
 create or replace function booking.lock_calendar_of_row() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 begin
@@ -20,11 +20,11 @@ begin
 end
 $$;
 
--- The same for tables whose rows decide whom a change of the tenant, a place or a type concerns: the
--- tenant's row is shared first, so that lock_tenant waits for this or makes it wait, then the person's
--- calendar is locked. A row for everyone (staff_id null) is such a wide change itself.
+-- The same for tables whose rows decide whom a change of the tenant, a place or a type concerns:
+-- the tenant's row is shared first, so that lock_tenant waits for this or makes it wait, then the
+-- person's calendar is locked. A row for everyone (staff_id null) is such a wide change itself.
 create or replace function booking.lock_schedule_of_row() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
@@ -45,7 +45,7 @@ $$;
 
 -- For booking.staff itself, whose id is the calendar's.
 create or replace function booking.lock_calendar_of_staff() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 begin
@@ -59,7 +59,7 @@ $$;
 
 -- For rows that concern many: the tenant's row before the first of them is written.
 create or replace function booking.lock_tenant_of_row() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 begin

@@ -1,10 +1,10 @@
--- AFTER STATEMENT trigger of the tables that make up schedules: weekly hours, breaks, exceptions and
--- who offers what. Rows of one person are recalculated at once: an exception's own dates and one on
--- either side (overnight pieces hang on the date before), anything weekly until the horizon. Rows for
--- everyone concern many and are refreshed or queued. Runs as the owner because only the owner writes
--- slots; the row triggers hold the locks.
+-- AFTER STATEMENT trigger of the tables that make up schedules: weekly hours, breaks, exceptions
+-- and who offers what. Rows of one person are recalculated at once: an exception's own dates and
+-- one on either side (overnight pieces hang on the date before), anything weekly until the
+-- horizon. Rows for everyone concern many and are refreshed or queued. Runs as the owner because
+-- only the owner writes slots; the row triggers hold the locks.
 create or replace function booking.schedule_changed() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare

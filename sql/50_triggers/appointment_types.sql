@@ -1,11 +1,11 @@
 -- appointment_types: each finds its shape or makes it; what changes the slots concerns everyone who
 -- offers the type.
 
--- Equal effective values share a shape; a class has its own, whose step, notice and advance change in
--- place. The tenant's row is locked before its defaults are read. Runs as the owner because only the
--- owner writes shapes.
+-- Equal effective values share a shape; a class has its own, whose step, notice and advance change
+-- in place. The tenant's row is locked before its defaults are read. Runs as the owner because
+-- only the owner writes shapes.
 create or replace function booking.find_shape() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
@@ -63,7 +63,7 @@ end
 $$;
 
 create or replace function booking.appointment_types_changed() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
@@ -85,7 +85,8 @@ begin
     order by n.tenant_id
   loop
     perform booking.lock_tenant(v_tenant_id);
-    -- Also whoever offers it no more but has its slots booked or held: a class's capacity is theirs.
+    -- Also whoever offers it no more but has its slots booked or held: a class's capacity is
+    -- theirs.
     perform booking.refresh_or_queue(v_tenant_id, array(
       select o.staff_id
       from booking.staff_appointment_types o

@@ -8,7 +8,7 @@
 -- refused when attendees and holds fill the class, and gets the lowest free seat, so that a lowered
 -- capacity is never refilled past. Runs under the calendar's lock.
 create or replace function booking.take_seat() returns trigger
-language plpgsql security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
@@ -135,10 +135,10 @@ before truncate on booking.appointments
 for each statement execute function booking.refuse_truncate();
 
 -- An appointment written by hand wins over holds: those of other slots that it overlaps go, and of
--- its own class only the one with its seat. Then the days around old and new claims are recalculated.
--- Runs as the owner because only the owner writes slots and holds.
+-- its own class only the one with its seat. Then the days around old and new claims are
+-- recalculated. Runs as the owner because only the owner writes slots and holds.
 create or replace function booking.appointments_changed() returns trigger
-language plpgsql security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
@@ -163,7 +163,9 @@ begin
         union all
         (select * from after_change except select * from before_change)
       )
-      select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim) from changed c group by c.tenant_id
+      select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim)
+      from changed c
+      group by c.tenant_id
     loop
       perform booking.drop_beaten_holds(v_tenant_id, v_staff_ids, v_claims);
       perform booking.refresh_around(v_tenant_id, v_staff_ids, v_claims);

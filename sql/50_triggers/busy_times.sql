@@ -2,7 +2,7 @@
 -- what was busy and what is busy now are recalculated. Runs as the owner because only the owner
 -- writes slots.
 create or replace function booking.busy_times_changed() returns trigger
-language plpgsql security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare

@@ -1,7 +1,7 @@
 -- locations: zone and activity concern everyone who works there.
 
 create or replace function booking.locations_changed() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare

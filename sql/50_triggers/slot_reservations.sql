@@ -1,7 +1,7 @@
 -- slot_reservations: holds change who may book until when, so the hold columns of the slots they
 -- overlap follow in the same transaction. Runs as the owner because only the owner writes slots.
 create or replace function booking.slot_reservations_changed() returns trigger
-language plpgsql security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
@@ -35,10 +35,10 @@ begin
 end
 $$;
 
--- Under the lock: expired holds go, what the shape and type say is filled in, and a live appointment
--- is refused as it would be by the other side.
+-- Under the lock: expired holds go, what the shape and type say is filled in, and a live
+-- appointment is refused as it would be by the other side.
 create or replace function booking.check_hold() returns trigger
-language plpgsql security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 begin

@@ -1,8 +1,8 @@
--- slot_shapes: made and changed by appointment types alone, never deleted: appointments and slot ids
--- hang on them.
+-- slot_shapes: made and changed by appointment types alone, never deleted: appointments and slot
+-- ids hang on them.
 
 create or replace function booking.refuse_shape_change() returns trigger
-language plpgsql volatile
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin

@@ -1,7 +1,7 @@
 -- staff: a calendar comes with each person; activity and preferences change the person's horizon.
 
 create or replace function booking.create_calendar() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 begin
@@ -12,7 +12,7 @@ end
 $$;
 
 create or replace function booking.staff_changed() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
@@ -35,7 +35,7 @@ $$;
 
 -- Foreign keys have seen to it that nothing but slots is left of a person who is deleted.
 create or replace function booking.staff_deleted() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 begin

@@ -2,7 +2,7 @@
 -- public view at once, and in the slots with the refresh.
 
 create or replace function booking.tenants_changed() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
@@ -44,7 +44,7 @@ before update on booking.tenants
 for each row execute function booking.touch_updated_at();
 
 create or replace function booking.refuse_other_tenant_id() returns trigger
-language plpgsql volatile
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin

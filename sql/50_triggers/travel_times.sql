@@ -1,7 +1,7 @@
 -- travel_times: a change concerns everyone of the tenant who may travel.
 
 create or replace function booking.travel_times_changed() returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare

@@ -1,5 +1,6 @@
--- availability_slots: everyone may see what can be booked now. The clock and the private columns are
--- the policy's business, so that callers need no right to them; (select …) asks once per query.
+-- availability_slots: everyone may see what can be booked now. The clock and the private columns
+-- are the policy's business, so that callers need no right to them; (select …) asks once per
+-- query.
 drop policy if exists everyone_reads_bookable on booking.availability_slots;
 
 create policy everyone_reads_bookable on booking.availability_slots

@@ -1,0 +1,311 @@
+-- Takes the engine away again, last object first. Written by `make engine`.
+
+set local role booking_owner;
+
+revoke all on all tables in schema booking from anon, authenticated, service_role;
+
+revoke all on all tables in schema api from anon, authenticated, service_role;
+
+revoke all on all functions in schema booking from anon, authenticated, service_role;
+
+revoke all on all functions in schema api from anon, authenticated, service_role;
+
+revoke all on schema booking from anon, authenticated, service_role;
+
+revoke all on schema api from anon, authenticated, service_role;
+
+drop view api.staff_appointment_types;
+
+drop view api.staff;
+
+drop view api.locations;
+
+drop view api.availability_slots;
+
+drop view api.appointment_types;
+
+drop policy everyone_reads_active on booking.tenants;
+
+drop policy everyone_reads_all on booking.staff_appointment_types;
+
+drop policy everyone_reads_active on booking.staff;
+
+drop policy everyone_reads_active on booking.locations;
+
+drop policy everyone_reads_bookable on booking.availability_slots;
+
+drop policy everyone_reads_active on booking.appointment_types;
+
+drop trigger working_hours_deleted on booking.working_hours;
+
+drop trigger working_hours_updated on booking.working_hours;
+
+drop trigger working_hours_inserted on booking.working_hours;
+
+drop trigger working_hours_refuse_truncate on booking.working_hours;
+
+drop trigger working_hours_refuse_other_key on booking.working_hours;
+
+drop trigger working_hours_3_touch_updated_at on booking.working_hours;
+
+drop trigger working_hours_2_lock_schedule on booking.working_hours;
+
+drop trigger working_hours_1_check_caller on booking.working_hours;
+
+drop trigger travel_times_deleted on booking.travel_times;
+
+drop trigger travel_times_updated on booking.travel_times;
+
+drop trigger travel_times_inserted on booking.travel_times;
+
+drop trigger travel_times_refuse_truncate on booking.travel_times;
+
+drop trigger travel_times_refuse_other_key on booking.travel_times;
+
+drop trigger travel_times_3_touch_updated_at on booking.travel_times;
+
+drop trigger travel_times_2_lock_tenant on booking.travel_times;
+
+drop function booking.travel_times_changed;
+
+drop trigger tenants_updated on booking.tenants;
+
+drop trigger tenants_refuse_truncate on booking.tenants;
+
+drop trigger tenants_refuse_other_key on booking.tenants;
+
+drop function booking.refuse_other_tenant_id;
+
+drop trigger tenants_3_touch_updated_at on booking.tenants;
+
+drop function booking.tenants_changed;
+
+drop trigger staff_appointment_types_deleted on booking.staff_appointment_types;
+
+drop trigger staff_appointment_types_updated on booking.staff_appointment_types;
+
+drop trigger staff_appointment_types_inserted on booking.staff_appointment_types;
+
+drop trigger staff_appointment_types_refuse_truncate on booking.staff_appointment_types;
+
+drop trigger staff_appointment_types_refuse_other_key on booking.staff_appointment_types;
+
+drop trigger staff_appointment_types_2_lock_schedule on booking.staff_appointment_types;
+
+drop trigger staff_appointment_types_1_check_caller on booking.staff_appointment_types;
+
+drop trigger staff_deleted on booking.staff;
+
+drop trigger staff_updated on booking.staff;
+
+drop trigger staff_inserted on booking.staff;
+
+drop trigger staff_refuse_truncate on booking.staff;
+
+drop trigger staff_refuse_other_key on booking.staff;
+
+drop trigger staff_3_touch_updated_at on booking.staff;
+
+drop trigger staff_2_lock_calendar on booking.staff;
+
+drop trigger staff_2_share_tenant on booking.staff;
+
+drop function booking.staff_deleted;
+
+drop function booking.staff_changed;
+
+drop function booking.create_calendar;
+
+drop trigger slot_shapes_refuse_truncate on booking.slot_shapes;
+
+drop trigger slot_shapes_refuse_change on booking.slot_shapes;
+
+drop function booking.refuse_shape_change;
+
+drop trigger slot_reservations_deleted on booking.slot_reservations;
+
+drop trigger slot_reservations_updated on booking.slot_reservations;
+
+drop trigger slot_reservations_inserted on booking.slot_reservations;
+
+drop trigger slot_reservations_refuse_truncate on booking.slot_reservations;
+
+drop trigger slot_reservations_refuse_other_key on booking.slot_reservations;
+
+drop trigger slot_reservations_3_check_hold on booking.slot_reservations;
+
+drop trigger slot_reservations_2_lock_calendar on booking.slot_reservations;
+
+drop trigger slot_reservations_1_check_caller on booking.slot_reservations;
+
+drop function booking.check_hold;
+
+drop function booking.slot_reservations_changed;
+
+drop trigger settings_3_touch_updated_at on booking.settings;
+
+drop trigger schedule_exceptions_deleted on booking.schedule_exceptions;
+
+drop trigger schedule_exceptions_updated on booking.schedule_exceptions;
+
+drop trigger schedule_exceptions_inserted on booking.schedule_exceptions;
+
+drop trigger schedule_exceptions_refuse_truncate on booking.schedule_exceptions;
+
+drop trigger schedule_exceptions_refuse_other_key on booking.schedule_exceptions;
+
+drop trigger schedule_exceptions_3_touch_updated_at on booking.schedule_exceptions;
+
+drop trigger schedule_exceptions_2_lock_schedule on booking.schedule_exceptions;
+
+drop trigger schedule_exceptions_1_check_caller on booking.schedule_exceptions;
+
+drop trigger price_rules_3_touch_updated_at on booking.price_rules;
+
+drop trigger members_3_touch_updated_at on booking.members;
+
+drop trigger locations_updated on booking.locations;
+
+drop trigger locations_refuse_truncate on booking.locations;
+
+drop trigger locations_refuse_other_key on booking.locations;
+
+drop trigger locations_3_touch_updated_at on booking.locations;
+
+drop function booking.locations_changed;
+
+drop trigger busy_times_deleted on booking.busy_times;
+
+drop trigger busy_times_updated on booking.busy_times;
+
+drop trigger busy_times_inserted on booking.busy_times;
+
+drop trigger busy_times_refuse_truncate on booking.busy_times;
+
+drop trigger busy_times_refuse_other_key on booking.busy_times;
+
+drop trigger busy_times_3_touch_updated_at on booking.busy_times;
+
+drop trigger busy_times_2_lock_calendar on booking.busy_times;
+
+drop trigger busy_times_1_check_caller on booking.busy_times;
+
+drop function booking.busy_times_changed;
+
+drop trigger breaks_deleted on booking.breaks;
+
+drop trigger breaks_updated on booking.breaks;
+
+drop trigger breaks_inserted on booking.breaks;
+
+drop trigger breaks_refuse_truncate on booking.breaks;
+
+drop trigger breaks_refuse_other_key on booking.breaks;
+
+drop trigger breaks_3_touch_updated_at on booking.breaks;
+
+drop trigger breaks_2_lock_schedule on booking.breaks;
+
+drop trigger breaks_1_check_caller on booking.breaks;
+
+drop trigger appointments_deleted on booking.appointments;
+
+drop trigger appointments_updated on booking.appointments;
+
+drop trigger appointments_inserted on booking.appointments;
+
+drop function booking.appointments_changed;
+
+drop trigger appointments_refuse_truncate on booking.appointments;
+
+drop trigger appointments_refuse_other_key on booking.appointments;
+
+drop trigger appointments_4_touch_updated_at on booking.appointments;
+
+drop trigger appointments_3_take_seat on booking.appointments;
+
+drop trigger appointments_2_lock_calendar_on_update on booking.appointments;
+
+drop trigger appointments_2_lock_calendar on booking.appointments;
+
+drop trigger appointments_1_check_caller on booking.appointments;
+
+drop function booking.take_seat;
+
+drop trigger appointment_types_updated on booking.appointment_types;
+
+drop trigger appointment_types_refuse_truncate on booking.appointment_types;
+
+drop trigger appointment_types_refuse_other_key on booking.appointment_types;
+
+drop trigger appointment_types_3_touch_updated_at on booking.appointment_types;
+
+drop trigger appointment_types_2_find_shape on booking.appointment_types;
+
+drop function booking.appointment_types_changed;
+
+drop function booking.find_shape;
+
+drop function booking.schedule_changed;
+
+drop function booking.lock_tenant_of_row;
+
+drop function booking.lock_calendar_of_staff;
+
+drop function booking.lock_schedule_of_row;
+
+drop function booking.lock_calendar_of_row;
+
+drop function booking.refresh_slots;
+
+drop function booking.refresh_or_queue;
+
+drop function booking.lock_tenant;
+
+drop function booking.refresh_horizon;
+
+drop function booking.refresh_dates;
+
+drop function booking.refresh_around;
+
+drop function booking.people_at;
+
+drop procedure booking.nightly_refresh;
+
+drop function booking.materialization_end;
+
+drop function booking.lock_calendars;
+
+drop function booking.find_differences;
+
+drop function booking.drop_beaten_holds;
+
+drop procedure booking.drain_refresh_queue;
+
+drop function booking.working_time;
+
+drop function booking.published_bounds;
+
+drop function booking.expected_slots;
+
+drop function booking.clock_segments;
+
+drop function booking.calculate_slots;
+
+drop function booking.busy_time;
+
+drop function booking.touch_updated_at;
+
+drop function booking.check_caller;
+
+drop function booking.refuse_other_key;
+
+drop function booking.refuse_truncate;
+
+drop function booking.local_period;
+
+drop function booking.first_instant;
+
+drop function booking.caller_may_write;
+
+drop function booking.token_claims;
