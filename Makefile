@@ -1,0 +1,55 @@
+# Each target installs what it needs into .venv; python3 and make are enough to begin with.
+
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint engine bench mutate clean
+
+help:
+	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed"
+	@echo "make test     the tests, on PostgreSQL 15 with pg_cron and on the embedded 18 (ARGS=…)"
+	@echo "make lint     ruff, mypy, and whether the engine migration is what sql/ says"
+	@echo "make engine   write the engine migration from sql/"
+	@echo "make bench    how long publishing and changing take (ARGS=…)"
+	@echo "make mutate   break things on purpose; each must be caught by a test"
+
+demo: .venv/demo
+	.venv/bin/pgbooking demo $(ARGS)
+
+test: .venv/test
+	tests/run $(ARGS)
+
+lint: .venv/lint
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python -m pgbooking.engine --check
+
+engine: .venv/demo
+	.venv/bin/python -m pgbooking.engine
+
+bench: .venv/test
+	.venv/bin/python -m tests.benchmarks $(ARGS)
+
+mutate: .venv/test
+	.venv/bin/python -m tests.mutations $(ARGS)
+
+clean:
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/demo: .venv/python pyproject.toml
+	$(PIP) --editable '.[embedded,seed]'
+	@touch $@
+
+.venv/test: .venv/python pyproject.toml
+	$(PIP) --editable '.[embedded,seed,test]'
+	@touch $@ .venv/demo
+
+.venv/lint: .venv/python pyproject.toml
+	$(PIP) --editable '.[embedded,seed,test,lint]'
+	@touch $@ .venv/test .venv/demo

@@ -1,0 +1,391 @@
+"""The command line: wiring only. Each command parses, calls one module, prints.
+
+Modules are imported inside the commands, so that `pgbooking --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgbooking import __version__
+from pgbooking.errors import EXIT_FOUND, explain
+from pgbooking.output import print_error, print_json, progress_bar
+
+app = typer.Typer(
+    name="pgbooking",
+    help="Availability slots and race-safe booking inside PostgreSQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def parse_now(text: str) -> datetime:
+    """ISO 8601; without an offset it is UTC."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time like 2018-04-01T08:00") from None
+
+
+def parse_date(text: str) -> date:
+    """ISO 8601."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date like 2018-04-01") from None
+
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        envvar="DATABASE_URL",
+        show_default=False,
+        help="The database. Better set DATABASE_URL: a command line can be read by others.",
+    ),
+]
+Now = Annotated[
+    datetime | None,
+    typer.Option(
+        "--now",
+        parser=parse_now,
+        metavar="TIME",
+        help="Pretend it is this time (UTC unless it has an offset). Superusers only.",
+    ),
+]
+ForTenant = Annotated[
+    str | None,
+    typer.Option("--tenant", metavar="ID|SLUG", help="Only this tenant. [default: all]"),
+]
+ForStaff = Annotated[
+    str | None,
+    typer.Option(
+        "--staff", metavar="ID|NAME", help="Only this person: id, external id or whole name."
+    ),
+]
+IMPORT_KINDS = "staff, hours, busy-times or appointments"
+Json = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[
+        bool, typer.Option("--version", help="Print the version.", show_default=False)
+    ] = False,
+) -> None:
+    """Availability slots and race-safe booking inside PostgreSQL."""
+    if show:
+        print(f"pgbooking {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: [bold]pgbooking migrate --dry-run[/bold]")
+def migrate(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the SQL that would run, and run nothing.")
+    ] = False,
+    lock_timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds to wait while another run migrates.")
+    ] = 10.0,
+    mark_applied: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Only put this migration on record; run nothing."),
+    ] = None,
+    break_lock: Annotated[
+        bool, typer.Option("--break-lock", help="Only remove the lock of a run that was killed.")
+    ] = False,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Bring the database up to this version of pgbooking.
+
+    Needs no superuser: CREATEROLE and CREATE on the database are enough.
+    """
+    from pgbooking import migrate as migrations
+
+    if break_lock:
+        migrations.break_lock(database_url)
+        print("The lock is gone.")
+    elif mark_applied:
+        migrations.mark_applied(database_url, mark_applied)
+        print(f"recorded {mark_applied}")
+    elif dry_run:
+        print(migrations.texts(migrations.pending(database_url), "apply"))
+    else:
+        ids = migrations.pending(database_url)
+        steps = migrations.apply(database_url, lock_timeout=lock_timeout)
+        report_migrations("applied", ids, steps, json)
+
+
+@app.command(epilog="Example: [bold]pgbooking rollback --to 0005[/bold]")
+def rollback(
+    last: Annotated[
+        int | None, typer.Option(min=1, help="So many migrations, newest first. [default: 1]")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="ID", help="Everything newer than this migration.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every migration.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the SQL that would run, and run nothing.")
+    ] = False,
+    lock_timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds to wait while another run migrates.")
+    ] = 10.0,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Take migrations back, newest first. Tables go, and their rows with them."""
+    from pgbooking import migrate as migrations
+
+    if (last is not None) + (to is not None) + everything > 1:
+        raise typer.BadParameter("--last, --to and --all exclude each other")
+    if last is None and to is None and not everything:
+        last = 1
+    ids = migrations.rollback_order(database_url, last=last, to=to)
+    if dry_run:
+        print(migrations.texts(ids, "rollback"))
+        return
+    if ids and not yes:
+        typer.confirm(f"Roll back {', '.join(ids)}, with the rows in their tables?", abort=True)
+    steps = migrations.rollback(database_url, ids, lock_timeout=lock_timeout)
+    report_migrations("rolled back", ids, steps, json)
+
+
+@app.command(epilog="Example: [bold]pgbooking status[/bold]")
+def status(database_url: DatabaseUrl = None, json: Json = False) -> None:
+    """Say which migrations this database has and what is wrong with them.
+
+    Exit code 1: some are pending, or something is wrong.
+    """
+    from pgbooking import migrate as migrations
+
+    report = migrations.status(database_url)
+    if json:
+        print_json(report)
+    else:
+        migrations.print_status(report)
+    if report.problems or report.pending:
+        raise typer.Exit(EXIT_FOUND)
+
+
+@app.command(epilog="Example: [bold]pgbooking seed --tenants 3 --staff 20 --random-seed 7[/bold]")
+def seed(
+    tenants: Annotated[int, typer.Option(min=1, max=1000)] = 1,
+    staff: Annotated[int, typer.Option(min=1, max=10_000, help="For each tenant.")] = 5,
+    locations: Annotated[int, typer.Option(min=1, max=100, help="For each tenant.")] = 1,
+    services: Annotated[int, typer.Option(min=1, max=7, help="For each tenant.")] = 5,
+    appointments_per_staff: Annotated[int, typer.Option(min=0, max=10_000)] = 40,
+    busy_times_per_staff: Annotated[int, typer.Option(min=0, max=10_000)] = 10,
+    random_seed: Annotated[
+        int, typer.Option(help="The same number on the same day makes the same tenants.")
+    ] = 1,
+    now: Now = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Make realistic tenants: people, hours, breaks, holidays, appointments, busy times.
+
+    Their slugs are seed-<random seed>-<number>. Each tenant is made in one transaction.
+    """
+    from pgbooking import seed as seeding
+    from pgbooking.connection import connected
+
+    sizes = seeding.Sizes(
+        tenants, staff, locations, services, appointments_per_staff, busy_times_per_staff
+    )
+    with connected(database_url, now=now) as connection, progress_bar() as bar:
+        made = seeding.seed(connection, sizes, random_seed, bar)
+    if json:
+        print_json(made)
+    else:
+        seeding.print_report(made)
+
+
+@app.command(
+    "import",
+    epilog="Example: [bold]pgbooking import appointments bookings.csv --map salon.toml[/bold]",
+)
+def import_(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=IMPORT_KINDS)],
+    file: Annotated[Path, typer.Argument(help="A CSV file with a header.")],
+    map_: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="TOML", help="What its columns mean. [default: their names]"),
+    ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(metavar="ID|SLUG", help="Whose file it is. [default: the mapping's]"),
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Write the rejected rows to this file.")
+    ] = None,
+    now: Now = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Load staff, hours, busy-times or appointments from a CSV file.
+
+    What cannot be loaded is listed with line, value and reason, and the rest is loaded.
+
+    A row is recognised by its external_id (appointments and busy times: by the mapping's source
+    and it), or where the file has none by what it says. One that is there already is left alone,
+    so a second run changes nothing and an interrupted one can be run again.
+
+    deploy/examples/salon.toml explains mappings. Exit code 1: rows were rejected.
+    """
+    from pgbooking import importers
+    from pgbooking.connection import connected
+    from pgbooking.import_mapping import Kind, load_mapping
+
+    if kind not in list(Kind):
+        raise typer.BadParameter(f"{kind!r} is none of {IMPORT_KINDS}.", param_hint="KIND")
+    mapping = load_mapping(map_, Kind(kind))
+    with connected(database_url, now=now) as connection, progress_bar() as bar:
+        report = importers.import_file(connection, Kind(kind), file, mapping, tenant, bar)
+    if json:
+        print_json(report)
+    else:
+        importers.print_report(report)
+    if rejects:
+        importers.write_rejects(report, rejects)
+    if report.rejected or report.interrupted:
+        raise typer.Exit(EXIT_FOUND)
+
+
+@app.command(epilog="Example: [bold]pgbooking backfill --tenant salon --staff Anna[/bold]")
+def backfill(
+    tenant: ForTenant = None,
+    staff: ForStaff = None,
+    from_: Annotated[
+        date | None,
+        typer.Option("--from", parser=parse_date, metavar="DATE", help="First local date."),
+    ] = None,
+    to: Annotated[
+        date | None, typer.Option(parser=parse_date, metavar="DATE", help="Last local date.")
+    ] = None,
+    now: Now = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Publish slots anew: of a tenant, of a person, or of all; any dates that are published.
+
+    Calendars are queued first and then done one by one, each in a transaction of its own. Stopping
+    loses nothing: the next run, or the queue's job, goes on. Exit code 1: something is left.
+    """
+    from pgbooking import backfill as backfilling
+    from pgbooking.connection import connected
+
+    with connected(database_url, now=now) as connection, progress_bar() as bar:
+        chosen = backfilling.choose(connection, tenant, staff, from_, to)
+        report = backfilling.backfill(connection, chosen, bar)
+    if json:
+        print_json(report)
+    else:
+        backfilling.print_report(report)
+    if report.failed or report.interrupted:
+        raise typer.Exit(EXIT_FOUND)
+
+
+@app.command(epilog="Example: [bold]pgbooking verify --tenant salon --independent[/bold]")
+def verify(
+    tenant: ForTenant = None,
+    staff: ForStaff = None,
+    independent: Annotated[
+        bool,
+        typer.Option("--independent", help="Also compare with the second calculator, in Python."),
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Publish differing calendars anew, then verify again."),
+    ] = False,
+    now: Now = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Compare what is published with what the calculator says, and check the promises P1 to P5.
+
+    Each run and each difference is recorded in booking.verification_runs and
+    booking.verification_differences. Exit code 1: there is a difference (with --repair: there
+    still is one).
+    """
+    from pgbooking import verify as verifying
+    from pgbooking.connection import connected
+
+    with connected(database_url, now=now) as connection, progress_bar() as bar:
+        report = verifying.verify(connection, bar, tenant, staff, independent=independent)
+        repaired = None
+        if repair and report.differences:
+            written = verifying.repair(connection, report)
+            again = verifying.verify(connection, bar, tenant, staff, independent=independent)
+            repaired = verifying.Repaired(report, written)
+            report = again
+    if json:
+        print_json({"differences": report.differences, **vars(report), "before_repair": repaired})
+    else:
+        if repaired:
+            verifying.print_report(repaired.report)
+            print(f"Repaired: {repaired.rows_written:,} rows written. Verified again:")
+        verifying.print_report(report)
+    if report.differences:
+        raise typer.Exit(EXIT_FOUND)
+
+
+@app.command(epilog="Example: [bold]pgbooking demo --keep[/bold]")
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the embedded server running afterwards.")
+    ] = False,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Show it all: migrate, seed, publish, book, cancel, verify, and what took how long.
+
+    Starts a PostgreSQL server of its own unless DATABASE_URL is set. There it migrates that
+    database and adds a tenant with the slug demo-1-1.
+    """
+    from pgbooking.demo import Demo
+
+    if Demo().run(database_url, keep=keep):
+        raise typer.Exit(EXIT_FOUND)
+
+
+def report_migrations(verb: str, ids: list[str], steps: Iterator[str], json: bool) -> None:
+    """Run the steps behind a progress bar and say what was done."""
+    done = []
+    with progress_bar() as bar:
+        task = bar.add_task("migrations", total=len(ids))
+        for migration_id in steps:
+            done.append(migration_id)
+            bar.advance(task)
+            if not json:
+                print(f"{verb} {migration_id}")
+    if json:
+        print_json({verb.replace(" ", "_"): done})
+    elif not done:
+        print("Nothing to do.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every error ends as a sentence and an exit code."""
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except Exception as error:
+        if os.environ.get("PGBOOKING_TRACEBACK"):
+            raise
+        explanation = explain(error)
+        print_error(explanation.message, explanation.hint)
+        sys.exit(explanation.exit_code)
+
+
+if __name__ == "__main__":
+    main()

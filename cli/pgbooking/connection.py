@@ -1,0 +1,96 @@
+"""Connecting: by DATABASE_URL, as application "pgbooking", with the clock that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import resources
+
+import psycopg
+from psycopg import conninfo
+
+from pgbooking.errors import EXIT_NOT_CONNECTED, EXIT_USAGE, Problem
+
+APPLICATION_NAME = "pgbooking"
+
+
+@contextmanager
+def connected(
+    database_url: str | None, *, now: datetime | None = None
+) -> Iterator[psycopg.Connection]:
+    """An autocommit connection that is closed at the end; `now` sets the fake clock.
+
+    Raises Problem (exit code 3) where the database cannot be reached and (exit code 2) where
+    there is no address or the session may not set the clock.
+    """
+    connection = connect(database_url)
+    with connection:
+        if now is not None:
+            set_clock(connection, now)
+        yield connection
+
+
+def connect(database_url: str | None) -> psycopg.Connection:
+    """An autocommit connection. Errors never repeat the address: it may hold a password."""
+    address = checked_url(database_url)
+    try:
+        return psycopg.connect(
+            address,
+            autocommit=True,
+            application_name=APPLICATION_NAME,
+        )
+    except psycopg.OperationalError as error:
+        raise Problem(
+            f"Could not connect to the database: {_reason(error)}",
+            "Is the server up, and does DATABASE_URL name it?",
+            EXIT_NOT_CONNECTED,
+        ) from None
+
+
+def checked_url(database_url: str | None) -> str:
+    """The address, if there is one and libpq can read it."""
+    if not database_url:
+        raise Problem(
+            "No database: DATABASE_URL is not set.",
+            "export DATABASE_URL=postgresql://user@host/database",
+            EXIT_USAGE,
+        )
+    try:
+        conninfo.conninfo_to_dict(database_url)
+    except psycopg.ProgrammingError:
+        raise Problem(
+            "DATABASE_URL is not an address that PostgreSQL understands.",
+            "Expected: postgresql://user:password@host:port/database",
+            EXIT_USAGE,
+        ) from None
+    return database_url
+
+
+def set_clock(connection: psycopg.Connection, now: datetime) -> None:
+    """Make `booking.now()` answer `now` in this session (a time without an offset is UTC).
+
+    The database listens to it only where the session's login role is a superuser.
+    """
+    row = connection.execute(
+        "select rolname, rolsuper from pg_catalog.pg_roles where rolname = session_user"
+    ).fetchone()
+    if row is None or not row[1]:
+        raise Problem(
+            f"--now works only for a superuser, which {row and row[0]} is not.",
+            "The fake clock is for tests and demonstrations. Leave --now out.",
+            EXIT_USAGE,
+        )
+    instant = now if now.tzinfo else now.replace(tzinfo=UTC)
+    connection.execute("select set_config('booking.fake_now', %s, false)", [instant.isoformat()])
+
+
+def _reason(error: psycopg.OperationalError) -> str:
+    """libpq's last line: with several addresses tried, the one that failed last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"
+
+
+def query(name: str) -> bytes:
+    """The text of queries/<name>.sql."""
+    return resources.files("pgbooking").joinpath("queries", f"{name}.sql").read_bytes()

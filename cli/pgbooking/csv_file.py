@@ -1,0 +1,103 @@
+"""CSV files: rows with the line on which they begin; damage is told apart from bad rows."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgbooking.errors import EXIT_USAGE, Problem
+from pgbooking.import_mapping import CsvFormat
+
+
+@dataclass(frozen=True)
+class CsvRow:
+    """One row: cells by column name, without blanks around them. `line` counts from 1."""
+
+    line: int
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that has more or fewer cells than the header."""
+
+    line: int
+    text: str
+    reason: str
+
+
+class CsvFile:
+    """A file with a header. Raises Problem (exit code 2) where it cannot be read at all."""
+
+    def __init__(self, path: Path, file_format: CsvFormat) -> None:
+        self.path = path
+        self.format = file_format
+        self.header: list[str] = []
+
+    def rows(self) -> Iterator[CsvRow | BadRow]:
+        """Every row but empty ones, in order; `header` is known after the first."""
+        self._check_format()
+        try:
+            with self.path.open(encoding=self.format.encoding, newline="") as file:
+                yield from self._rows(
+                    csv.reader(file, delimiter=self.format.delimiter, strict=True)
+                )
+        except OSError as error:
+            raise self._problem(f"cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError as error:
+            raise self._problem(
+                f"is not {self.format.encoding}: byte {error.start} cannot be read.",
+                'Say how it is written in the mapping: [file] encoding = "cp1252", for example.',
+            ) from None
+
+    def _check_format(self) -> None:
+        if len(self.format.delimiter) != 1:
+            raise self._problem(
+                f"cannot be read: the delimiter {self.format.delimiter!r} is not one character."
+            )
+        try:
+            codecs.lookup(self.format.encoding)
+        except LookupError:
+            raise self._problem(
+                f"cannot be read: there is no encoding {self.format.encoding!r}."
+            ) from None
+
+    def _rows(self, reader: Any) -> Iterator[CsvRow | BadRow]:
+        line = 1
+        while True:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                raise self._problem(f"is not CSV: line {line}: {error}.") from None
+            if cells is None:
+                break
+            if not self.header:
+                self._take_header(cells)
+            elif any(cell.strip() for cell in cells):
+                yield self._row(line, cells)
+            line = reader.line_num + 1
+        if not self.header:
+            raise self._problem("is empty: its first line must name the columns.")
+
+    def _take_header(self, cells: list[str]) -> None:
+        self.header = [cell.strip() for cell in cells]
+        for name in self.header:
+            if self.header.count(name) > 1:
+                raise self._problem(f"has two columns called {name!r}.")
+
+    def _row(self, line: int, cells: list[str]) -> CsvRow | BadRow:
+        text = self.format.delimiter.join(cells)
+        if len(cells) != len(self.header):
+            return BadRow(
+                line, text, f"{len(cells)} cells, though the header has {len(self.header)}"
+            )
+        if "\0" in text:
+            return BadRow(line, text.replace("\0", "?"), "a cell holds a zero byte")
+        return CsvRow(line, dict(zip(self.header, (cell.strip() for cell in cells), strict=True)))
+
+    def _problem(self, what: str, hint: str | None = None) -> Problem:
+        return Problem(f"{self.path} {what}", hint, EXIT_USAGE)

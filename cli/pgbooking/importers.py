@@ -1,0 +1,493 @@
+"""Imports: CSV files in, with a mapping; what cannot be loaded is listed and the rest is.
+
+Rows are sorted by person and time, so that several imports and the people at work meet the
+calendars' locks in one order, and go in by batches, each one transaction. Every row has an external
+id, its own or one made of what it says, and a row whose id is there already is left alone: that
+makes a second run change nothing, and an interrupted one go on.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from pgbooking.csv_file import BadRow, CsvFile
+from pgbooking.errors import EXIT_USAGE, Problem, explain
+from pgbooking.import_mapping import Kind, Mapping
+from pgbooking.import_rows import Cell, ImportRow, RowParser
+from pgbooking.rows import execute, fetch, fetch_value, fetch_values
+from pgbooking.tenants import Tenant, chosen_tenants
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+BATCH = 500
+
+# SQLSTATE classes that one row can be to blame for: its data (22), a constraint (23).
+ROW_ERRORS = {"22", "23"}
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that was not loaded; `line` is where it begins in the file."""
+
+    line: int
+    field: str | None
+    value: str | None
+    reason: str
+    row: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something about a row that was loaded."""
+
+    line: int
+    text: str
+
+
+@dataclass
+class ImportReport:
+    """What an import did. `queued` calendars of the tenant wait to be published."""
+
+    kind: Kind
+    file: Path
+    tenant: str
+    rows: int = 0
+    loaded: int = 0
+    already_there: int = 0
+    queued: int = 0
+    interrupted: bool = False
+    created: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A person, place or service that is there."""
+
+    id: UUID
+    external_id: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class _Times:
+    """A row's times as instants, and what its local times had of it that is odd."""
+
+    line: int
+    start_time: datetime
+    end_time: datetime | None
+    buffer_before_minutes: int
+    buffer_after_minutes: int
+    time_zone: str
+    start_oddity: str | None
+    end_oddity: str | None
+
+
+@dataclass(frozen=True)
+class _NotLoaded:
+    """Why a row has not gone in: it was there, or these appointments take its time."""
+
+    external_id: str
+    is_there: bool
+    overlapped_id: str | None
+    overlapped_start: datetime | None
+    overlapped_end: datetime | None
+
+
+def import_file(
+    connection: psycopg.Connection,
+    kind: Kind,
+    path: Path,
+    mapping: Mapping,
+    tenant: str | None,
+    bar: Progress,
+) -> ImportReport:
+    """Load one file into one tenant: the one named, else the mapping's.
+
+    Raises Problem (exit code 2) where the file or the mapping cannot be used at all; of single
+    rows the report says what is wrong. Local times are read in the mapping's zone for this kind,
+    else the location's; one that does not exist or comes twice is taken as the later instant and
+    noted.
+    """
+    rows, rejected = _read(kind, path, mapping)
+    with connection.transaction():
+        owner, created = _tenant(connection, mapping, tenant)
+        report = ImportReport(kind, path, owner.name, len(rows) + len(rejected))
+        report.created |= created
+        report.rejected += rejected
+        loader = _Loader(connection, owner, mapping, report)
+        resolved = loader.resolve(rows)
+    try:
+        loader.load(resolved, bar)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    report.rejected.sort(key=lambda each: each.line)
+    report.notes.sort(key=lambda each: each.line)
+    report.queued = fetch_value(
+        connection, "backfill_waiting", tenant_ids=[owner.id], staff_id=None
+    )
+    return report
+
+
+def print_report(report: ImportReport) -> None:
+    """The report for people."""
+    for what, names in report.created.items():
+        print(f"Made {what}: {', '.join(names)}")
+    for note in report.notes:
+        print(f"line {note.line}: note: {note.text}")
+    for each in report.rejected:
+        about = f"{each.field} {each.value!r}: " if each.field else ""
+        print(f"line {each.line}: rejected: {about}{each.reason}")
+    print(
+        f"{report.file} into {report.tenant}: {report.rows:,} rows, {report.loaded:,} loaded, "
+        f"{report.already_there:,} there already, {len(report.rejected):,} rejected."
+    )
+    if report.interrupted:
+        print("Stopped. What is loaded stays; run the same command again to go on.")
+    if report.queued:
+        print(
+            f"{report.queued:,} calendars wait in the queue to be published, by its job or by "
+            "pgbooking backfill."
+        )
+
+
+def write_rejects(report: ImportReport, path: Path) -> None:
+    """The rejected rows as CSV: line, field, value and reason, then the columns they had."""
+    columns = list(dict.fromkeys(name for each in report.rejected for name in each.row))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["line", "field", "value", "reason", *columns])
+        for each in report.rejected:
+            cells = [each.row.get(name) for name in columns]
+            writer.writerow([each.line, each.field, each.value, each.reason, *cells])
+
+
+def _read(kind: Kind, path: Path, mapping: Mapping) -> tuple[list[ImportRow], list[Rejected]]:
+    """Every row of the file, understood or rejected."""
+    file = CsvFile(path, mapping.file)
+    parser = RowParser(kind, mapping)
+    rows: list[ImportRow] = []
+    rejected: list[Rejected] = []
+    for row in file.rows():
+        if isinstance(row, BadRow):
+            rejected.append(Rejected(row.line, "row", row.text, row.reason, {}))
+            continue
+        try:
+            rows.append(parser.parse(row))
+        except Cell.NotUnderstood as error:
+            rejected.append(Rejected(row.line, error.field, error.value, error.reason, row.cells))
+    parser.check_header(path, file.header)
+    return rows, rejected
+
+
+def _tenant(
+    connection: psycopg.Connection, mapping: Mapping, named: str | None
+) -> tuple[Tenant, dict[str, list[str]]]:
+    """The tenant, made from the mapping's [tenant] if it is not there and may be made."""
+    new = mapping.tenant
+    named = named or new.slug
+    if named is None:
+        raise Problem(
+            "Whose file is it? No tenant is named.",
+            "--tenant, or slug in the mapping's [tenant].",
+            EXIT_USAGE,
+        )
+    may_be_made = mapping.create_missing and named == new.slug and new.name and new.time_zone
+    try:
+        return chosen_tenants(connection, named)[0], {}
+    except Problem:
+        if not may_be_made:
+            raise
+    execute(connection, "import_make_tenant", **vars(new))
+    return chosen_tenants(connection, named)[0], {"tenant": [named]}
+
+
+class _Directory:
+    """People, places or services by external id or, where that is nobody's, by name or code."""
+
+    def __init__(
+        self, field_name: str, known: list[_Known], refused: dict[tuple[str, str], str]
+    ) -> None:
+        self.field = field_name
+        self.by_external_id = {each.external_id: each.id for each in known if each.external_id}
+        self.by_name: dict[str, list[UUID]] = {}
+        self.refused = refused
+        for each in known:
+            self.by_name.setdefault(each.name, []).append(each.id)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.by_external_id or name in self.by_name
+
+    def find(self, name: str) -> UUID:
+        """Raises Cell.NotUnderstood where there is none of that name, or more than one."""
+        if name in self.by_external_id:
+            return self.by_external_id[name]
+        ids = self.by_name.get(name, [])
+        if len(ids) == 1:
+            return ids[0]
+        reason = f"{len(ids)} have this name: use external ids" if ids else "there is none"
+        reason = self.refused.get((self.field, name), reason)
+        raise Cell.NotUnderstood(self.field, name, reason)
+
+
+def _is_of_one_row(error: psycopg.Error) -> bool:
+    return (error.sqlstate or "")[:2] in ROW_ERRORS
+
+
+class _Loader:
+    """One file's way into one tenant."""
+
+    def __init__(
+        self, connection: psycopg.Connection, tenant: Tenant, mapping: Mapping, report: ImportReport
+    ) -> None:
+        self.connection = connection
+        self.tenant = tenant
+        self.mapping = mapping
+        self.report = report
+        self.lines: dict[str, int] = {}
+        self.refused: dict[tuple[str, str], str] = {}
+        self._check_time_zone()
+
+    # Names become ids
+
+    def resolve(self, rows: list[ImportRow]) -> list[ImportRow]:
+        """The rows whose people, places and services are there, or could be made."""
+        unique = [row for row in rows if self._is_first(row)]
+        if self.mapping.create_missing:
+            self._make_missing(unique)
+        staff = self._directory("staff")
+        services = self._directory("service")
+        locations = self._directory("location")
+        default_location = self._default_location(locations)
+        resolved = []
+        for row in unique:
+            try:
+                if row.staff is not None:
+                    row.values["staff_id"] = str(staff.find(row.staff))
+                if row.services:
+                    row.values["appointment_type_ids"] = [
+                        str(services.find(each)) for each in row.services
+                    ]
+                if self.report.kind in {Kind.APPOINTMENTS, Kind.HOURS}:
+                    location = locations.find(row.location) if row.location else default_location
+                    if location is None:
+                        raise Cell.NotUnderstood(
+                            "location", "", "the tenant has several, and the row names none"
+                        )
+                    row.values["location_id"] = str(location)
+                resolved.append(row)
+            except Cell.NotUnderstood as error:
+                self._reject(row, error.field, error.value, error.reason)
+        return resolved
+
+    def _is_first(self, row: ImportRow) -> bool:
+        line = self.lines.setdefault(row.external_id, row.line)
+        if line != row.line:
+            self._reject(row, "external_id", row.external_id, f"stands on line {line}, too")
+        return line == row.line
+
+    def _make_missing(self, rows: list[ImportRow]) -> None:
+        """Make people and services that rows name and that are not there, and who offers what."""
+        people = self._directory("staff")
+        services = self._directory("service")
+        new_people = {row.staff for row in rows if row.staff and row.staff not in people}
+        new_services = {each for row in rows for each in row.services if each not in services}
+        for name in sorted(new_people):
+            self._make("staff", name)
+        for code in sorted(new_services):
+            minutes = self.mapping.durations.get(code, self.mapping.default_duration_minutes)
+            if minutes is None:
+                self.refused["service", code] = "there is none, and no duration to make it with"
+            else:
+                self._make("service", code, duration_minutes=minutes)
+        # Pairs of what was there before are somebody's decision.
+        pairs = sorted(
+            {
+                (row.staff, each)
+                for row in rows
+                for each in row.services
+                if row.staff and (row.staff in new_people or each in new_services)
+            }
+        )
+        execute(
+            self.connection,
+            "import_make_assignments",
+            tenant_id=self.tenant.id,
+            staff=[staff for staff, _ in pairs],
+            services=[service for _, service in pairs],
+        )
+
+    def _make(self, what: str, name: str, **parameters: object) -> None:
+        """Make one. If the database will not have it, the rows that name it say why."""
+        try:
+            with self.connection.transaction():
+                execute(
+                    self.connection,
+                    f"import_make_{what}",
+                    tenant_id=self.tenant.id,
+                    value=name,
+                    **parameters,
+                )
+        except psycopg.Error as error:
+            if not _is_of_one_row(error):
+                raise
+            self.refused[what, name] = f"cannot be made: {explain(error).message}"
+        else:
+            self.report.created.setdefault(what, []).append(name)
+
+    def _default_location(self, locations: _Directory) -> UUID | None:
+        name = self.mapping.location.name
+        if name is None:
+            ids = fetch_values(self.connection, "import_only_location", tenant_id=self.tenant.id)
+            return ids[0] if len(ids) == 1 else None
+        if name not in locations and self.mapping.create_missing:
+            location_id: UUID = fetch_value(
+                self.connection, "import_make_location", tenant_id=self.tenant.id, value=name
+            )
+            self.report.created["location"] = [name]
+            return location_id
+        try:
+            return locations.find(name)
+        except Cell.NotUnderstood as error:
+            raise Problem(
+                f"The mapping's location {name!r}: {error.reason}.", None, EXIT_USAGE
+            ) from None
+
+    def _directory(self, what: str) -> _Directory:
+        known = fetch(self.connection, f"import_known_{what}", _Known, tenant_id=self.tenant.id)
+        return _Directory(what, known, self.refused)
+
+    def _check_time_zone(self) -> None:
+        zone = self.mapping.time_zone
+        if zone and not fetch_value(self.connection, "import_is_time_zone", time_zone=zone):
+            raise Problem(
+                f"The mapping's time_zone {zone!r} is not a name of the IANA time zone database.",
+                "For example: America/Winnipeg",
+                EXIT_USAGE,
+            )
+
+    # Rows go in
+
+    def load(self, rows: list[ImportRow], bar: Progress) -> None:
+        """Load in order of person and time, a batch at a time."""
+        rows.sort(key=lambda row: (row.values.get("staff_id", ""), row.order, row.line))
+        task = bar.add_task("rows", total=len(rows))
+        for first in range(0, len(rows), BATCH):
+            batch = rows[first : first + BATCH]
+            self._load(batch)
+            bar.advance(task, len(batch))
+
+    def _load(self, rows: list[ImportRow]) -> None:
+        """One transaction; if a row breaks it, each half by itself, down to that row."""
+        try:
+            with self.connection.transaction():
+                loaded, notes, rejected = self._insert(rows)
+        except psycopg.Error as error:
+            if not _is_of_one_row(error):
+                raise
+            if len(rows) == 1:
+                self._reject(rows[0], "row", rows[0].in_words, explain(error).message)
+                return
+            half = len(rows) // 2
+            self._load(rows[:half])
+            self._load(rows[half:])
+            return
+        self.report.loaded += loaded
+        self.report.already_there += len(rows) - loaded - len(rejected)
+        self.report.notes += notes
+        for row, reason in rejected:
+            self._reject(row, "start", row.in_words, reason)
+
+    def _insert(self, rows: list[ImportRow]) -> tuple[int, list[Note], list[tuple[ImportRow, str]]]:
+        kind = self.report.kind
+        notes = list(self._set_times(rows)) if kind in {Kind.BUSY_TIMES, Kind.APPOINTMENTS} else []
+        inserted = set(
+            fetch_values(self.connection, f"import_{kind.section}", **self._parameters(rows))
+        )
+        if kind is Kind.STAFF:
+            new = [row for row in rows if row.external_id in inserted and row.services]
+            execute(self.connection, "import_staff_services", **self._parameters(new))
+        rejected: list[tuple[ImportRow, str]] = []
+        if kind is Kind.APPOINTMENTS:
+            left_out = [row for row in rows if row.external_id not in inserted]
+            rejected = list(self._overlapping(left_out))
+            refused = {row.line for row, _ in rejected}
+            notes = [note for note in notes if note.line not in refused]
+        return len(inserted), notes, rejected
+
+    def _set_times(self, rows: list[ImportRow]) -> Iterator[Note]:
+        """Turn local times into instants, and note those that clock changes make odd."""
+        by_line = {row.line: row for row in rows}
+        for times in fetch(self.connection, "import_times", _Times, **self._parameters(rows)):
+            row = by_line[times.line]
+            row.start_time, row.end_time = times.start_time, times.end_time
+            row.values |= {
+                "start_time": times.start_time.isoformat(),
+                "end_time": times.end_time and times.end_time.isoformat(),
+                "buffer_before_minutes": times.buffer_before_minutes,
+                "buffer_after_minutes": times.buffer_after_minutes,
+            }
+            for name, oddity, instant in (
+                ("start", times.start_oddity, times.start_time),
+                ("end", times.end_oddity, times.end_time),
+            ):
+                if oddity:
+                    yield Note(
+                        row.line,
+                        f"{name} {row.values[f'{name}_local']} {oddity} in {times.time_zone}, "
+                        f"where clocks change; taken as {instant:%Y-%m-%d %H:%M} UTC",
+                    )
+
+    def _overlapping(self, rows: list[ImportRow]) -> Iterator[tuple[ImportRow, str]]:
+        """The rows whose time is taken, each with the first that takes it."""
+        by_id = {row.external_id: row for row in rows}
+        for each in fetch(
+            self.connection,
+            "import_appointments_not_loaded",
+            _NotLoaded,
+            **self._parameters(rows),
+        ):
+            if not each.is_there:
+                yield by_id[each.external_id], self._overlap(each)
+
+    def _overlap(self, each: _NotLoaded) -> str:
+        if each.overlapped_id in self.lines:
+            return f"overlaps line {self.lines[each.overlapped_id]}"
+        if each.overlapped_start is None or each.overlapped_end is None:
+            return "overlapped another appointment that is gone by now: run the import again"
+        zone = ZoneInfo(self.tenant.timezone)
+        start, end = (
+            each.overlapped_start.astimezone(zone),
+            each.overlapped_end.astimezone(zone),
+        )
+        return (
+            f"overlaps an appointment from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} "
+            f"({self.tenant.timezone}) that is not of this file"
+        )
+
+    def _parameters(self, rows: list[ImportRow]) -> dict[str, object]:
+        values = [{"line": row.line, "external_id": row.external_id, **row.values} for row in rows]
+        return {
+            "tenant_id": self.tenant.id,
+            "source": self.mapping.source,
+            "time_zone": self.mapping.time_zone,
+            "use_buffers": self.mapping.use_buffers,
+            "rows": Jsonb(values),
+        }
+
+    def _reject(
+        self, row: ImportRow, field_name: str | None, value: str | None, reason: str
+    ) -> None:
+        self.report.rejected.append(Rejected(row.line, field_name, value, reason, row.cells))

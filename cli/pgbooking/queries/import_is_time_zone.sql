@@ -1,0 +1,1 @@
+select booking.is_time_zone(%(time_zone)s)

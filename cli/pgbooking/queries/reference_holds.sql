@@ -1,0 +1,8 @@
+select
+  staff_id, location_id, shape_id, start_time, session_hash, expires_at,
+  greatest(lower(claim), %(from_time)s) as claim_start,
+  least(upper(claim), %(until_time)s) as claim_end
+from booking.slot_reservations
+where tenant_id = %(tenant_id)s
+  and (%(staff_ids)s::uuid[] is null or staff_id = any (%(staff_ids)s))
+  and claim && tstzrange(%(from_time)s, %(until_time)s)

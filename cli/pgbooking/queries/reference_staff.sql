@@ -1,0 +1,4 @@
+select id, is_active
+from booking.staff
+where tenant_id = %(tenant_id)s
+  and (%(staff_ids)s::uuid[] is null or id = any (%(staff_ids)s))

@@ -1,0 +1,1 @@
+copy booking.locations (tenant_id, id, name) from stdin

@@ -1,0 +1,1 @@
+copy booking.staff (tenant_id, id, display_name) from stdin

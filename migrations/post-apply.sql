@@ -1,0 +1,2 @@
+-- Runs after every migration and every rollback: PostgREST reads the schema anew.
+notify pgrst, 'reload schema';

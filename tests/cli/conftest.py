@@ -1,0 +1,101 @@
+"""Commands, run as a user runs them, and what they answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from pgbooking import app
+from tests.postgres import wait_until_blocked
+from tests.salon import salon
+
+__all__ = ["salon"]
+
+# Data of a real salon, for those who have them: a folder with bookings.csv.
+collect_ignore = [] if os.environ.get("PGBOOKING_SALON_DATA") else ["test_real_salon.py"]
+
+SALON_NOW = "2026-03-02T07:00+01:00"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A command's exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Runs a command in the test's database. No traceback may reach the user."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+
+    def run_command(*arguments: object) -> Answer:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            app.main([str(each) for each in arguments])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        assert "in a way it should not" not in printed.err
+        assert isinstance(stop.value.code, int)
+        return Answer(stop.value.code, printed.out, printed.err)
+
+    return run_command
+
+
+@pytest.fixture
+def interrupted_when_blocked(database_url: str, db: psycopg.Connection) -> Run:
+    """Runs a command in a process of its own, and presses Ctrl-C when it waits for a lock."""
+
+    def run_command(*arguments: object) -> Answer:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pgbooking.app", *map(str, arguments)],
+            env=os.environ
+            | {"DATABASE_URL": database_url, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            wait_until_blocked(db, _backend_of(db))
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        assert "Traceback" not in err
+        return Answer(process.returncode, out, err)
+
+    return run_command
+
+
+def _backend_of(db: psycopg.Connection) -> int:
+    """The pid of the command's session."""
+    for _ in range(2000):
+        row = db.execute(
+            "select pid from pg_catalog.pg_stat_activity"
+            " where datname = current_database() and application_name = 'pgbooking'"
+        ).fetchone()
+        if row:
+            return int(row[0])
+        time.sleep(0.01)
+    raise AssertionError("the command has not connected")

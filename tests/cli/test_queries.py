@@ -1,0 +1,39 @@
+"""Named queries: no SQL strings in Python, and no file that nobody runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pgbooking import app
+
+PACKAGE = Path(app.__file__).parent
+FAMILIES = ("reference_{", "seed_{", "import_known_{", "import_make_{", "import_{")
+
+
+def test_no_query_file_is_without_a_user() -> None:
+    code = "".join(path.read_text() for path in PACKAGE.glob("*.py"))
+    families = [family[:-1] for family in FAMILIES if f'f"{family}' in code]
+    unused = [
+        path.stem
+        for path in (PACKAGE / "queries").glob("*.sql")
+        if f'"{path.stem}"' not in code and not path.stem.startswith(tuple(families))
+    ]
+    assert unused == []
+
+
+def test_every_query_says_tenant_unless_it_is_about_the_installation() -> None:
+    without_tenant = {
+        path.stem
+        for path in (PACKAGE / "queries").glob("*.sql")
+        if not re.search(r"\btenant", re.sub(r"--.*", "", path.read_text()))
+    }
+    assert without_tenant == {
+        "demo_as_anon",
+        "import_is_time_zone",
+        "migrations_lock",
+        "migrations_objects",
+        "migrations_recorded",
+        "verify_now",
+        "verify_p4",
+    }

@@ -1,0 +1,56 @@
+"""plpgsql_check over every PL/pgSQL routine, trigger functions with each of their triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+
+FINDINGS = """
+select c.routine || ' line ' || coalesce(f.lineno::text, '?') || ': ' || f.level || ' ' || f.message
+  || coalesce(' (' || f.detail || ')', '')
+from (
+  select p.oid as routine_id, p.oid::regprocedure::text as routine, 0::regclass as relation,
+    null::name as old_table, null::name as new_table
+  from pg_proc as p
+  where p.prorettype <> 'trigger'::regtype
+    and p.prolang = (select oid from pg_language where lanname = 'plpgsql')
+    and p.pronamespace in ('booking'::regnamespace, 'api'::regnamespace)
+  union all
+  -- A function that serves several events names the rows of each of them.
+  select p.oid, p.oid::regprocedure || ' as trigger ' || t.tgname, t.tgrelid::regclass,
+    max(t.tgoldtable::text) over (partition by p.oid)::name,
+    max(t.tgnewtable::text) over (partition by p.oid)::name
+  from pg_proc as p
+  join pg_trigger as t on t.tgfoid = p.oid
+  where p.prolang = (select oid from pg_language where lanname = 'plpgsql')
+    and p.pronamespace in ('booking'::regnamespace, 'api'::regnamespace)
+) as c
+cross join lateral plpgsql_check_function_tb(
+  funcoid => c.routine_id, relid => c.relation, fatal_errors => false, other_warnings => true,
+  extra_warnings => true, performance_warnings => false, security_warnings => true,
+  oldtable => c.old_table, newtable => c.new_table
+) as f
+order by 1
+"""
+
+
+def test_plpgsql_check_finds_nothing(
+    db: psycopg.Connection, need_extension: Callable[[str], None]
+) -> None:
+    need_extension("plpgsql_check")
+    db.execute("create extension plpgsql_check")
+    assert [row[0] for row in db.execute(FINDINGS).fetchall()] == []
+
+
+def test_plpgsql_check_is_really_asked(
+    db: psycopg.Connection, need_extension: Callable[[str], None]
+) -> None:
+    need_extension("plpgsql_check")
+    db.execute("create extension plpgsql_check")
+    db.execute(
+        "create function booking.broken() returns void language plpgsql volatile"
+        " as $$ begin perform no_such_column from booking.staff; end $$"
+    )
+    findings = [row[0] for row in db.execute(FINDINGS).fetchall()]
+    assert any("no_such_column" in finding for finding in findings)
