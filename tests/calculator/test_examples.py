@@ -1,0 +1,935 @@
+"""What the rules of the design (§4) say, one example each, asked of both calculators."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import psycopg
+import pytest
+
+from pgbooking import reference
+from tests.calculator import database
+from tests.calculator.calendars import MINUTE, insert
+from tests.calculator.examples import (
+    ANNA,
+    AWAY,
+    BEN,
+    EVERY_DAY,
+    HOME,
+    Booked,
+    Example,
+    Held,
+    Service,
+    busy,
+    closed,
+    hours,
+    moment,
+    opened,
+    pause,
+    shape_id,
+    written,
+)
+
+WORKING_TIME = [
+    Example(
+        "weekly hours give starts on their weekday",
+        dates="2025-01-05..2025-01-12",
+        starts="2025-01-06 09:00 10:00 11:00",
+    ),
+    Example(
+        "overnight hours reach into the next date",
+        hours=hours("Mon", "22:00-02:00"),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 22:00 23:00 | 2025-01-07 00:00 01:00",
+    ),
+    Example(
+        "the tail of a night is found when only its own date is asked for",
+        hours=hours("Mon", "22:00-02:00"),
+        dates="2025-01-07",
+        starts="2025-01-07 00:00 01:00",
+    ),
+    Example(
+        "24:00 is the end of the date",
+        hours=hours("Mon", "22:00-24:00"),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 22:00 23:00",
+    ),
+    Example(
+        "hours from 00:00 to 00:00 are the whole date",
+        hours=hours("Mon", "00:00-00:00"),
+        services=(Service(480),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 00:00 08:00 16:00",
+    ),
+    Example(
+        "a slot may begin before midnight and end in the next date's window",
+        hours=hours("Mon", "22:00-24:00") + hours("Tue", "00:00-02:00"),
+        services=(Service(90, step=60),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 22:00 23:00 | 2025-01-07 00:00",
+    ),
+    Example(
+        "a piece keeps its own grid where it touches that of the date before",
+        hours=hours("Mon Tue", "00:00-24:00"),
+        services=(Service(600),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 00:00 10:00 20:00 | 2025-01-07 00:00 10:00",
+    ),
+    Example(
+        "overlapping windows of two dates give both grids, and equal starts once",
+        hours=hours("Mon", "22:00-03:00") + hours("Tue", "00:30-04:00"),
+        dates="2025-01-07",
+        starts="2025-01-07 00:00 00:30 01:00 01:30 02:00 02:30",
+    ),
+    Example(
+        "overlapping hours of one date are one window",
+        hours=hours("Mon", "09:00-11:00") + hours("Mon", "10:00-12:00"),
+        services=(Service(60, step=45),),
+        starts="2025-01-06 09:00 09:45 10:30",
+    ),
+    Example(
+        "touching hours of one date are one window",
+        hours=hours("Mon", "09:00-10:00") + hours("Mon", "10:00-12:00"),
+        services=(Service(60, step=45),),
+        starts="2025-01-06 09:00 09:45 10:30",
+    ),
+    Example(
+        "two windows have a grid each",
+        hours=hours("Mon", "09:00-10:30") + hours("Mon", "13:10-14:30"),
+        starts="2025-01-06 09:00 13:10",
+    ),
+    Example(
+        "both validity dates of hours are inclusive",
+        hours=hours("Mon", "09:00-10:00", valid_from="2025-01-13", valid_until="2025-01-20"),
+        dates="2025-01-06..2025-01-27",
+        starts="2025-01-13 09:00 | 2025-01-20 09:00",
+    ),
+    Example(
+        "hours of another person or place do not matter",
+        hours=hours("Mon", "09:00-10:00")
+        + hours("Mon", "10:00-11:00", staff=BEN)
+        + hours("Mon", "11:00-12:00", at=AWAY),
+        starts="2025-01-06 09:00",
+    ),
+    Example(
+        "a tenant that is not active has no slots",
+        inactive=("tenant",),
+        starts="",
+    ),
+    Example("a person who is not active has no slots", inactive=(ANNA,), starts=""),
+    Example("a place that is not active has no slots", inactive=(HOME,), starts=""),
+    Example(
+        "a type that is not active has no slots",
+        services=(Service(60, is_active=False),),
+        starts="",
+    ),
+    Example(
+        "a type that the person does not offer has no slots",
+        services=(Service(60, offered_by=(BEN,)),),
+        starts="",
+    ),
+]
+
+BREAKS = [
+    Example(
+        "a break cuts the window and the second piece has its own grid",
+        breaks=(pause("10:10-10:30"),),
+        services=(Service(60, step=30),),
+        starts="2025-01-06 09:00 10:30 11:00",
+    ),
+    Example(
+        "a break without person and place is everyone's, everywhere",
+        breaks=(pause("10:00-11:00", staff=None, at=None),),
+        starts="2025-01-06 09:00 11:00",
+    ),
+    Example(
+        "a break of another person, place, weekday or season does not matter",
+        breaks=(
+            pause("10:00-11:00", staff=BEN),
+            pause("10:00-11:00", at=AWAY),
+            pause("10:00-11:00", weekday="Tue"),
+            pause("10:00-11:00", valid_until="2025-01-05"),
+            pause("10:00-11:00", valid_from="2025-01-07"),
+        ),
+        starts="2025-01-06 09:00 10:00 11:00",
+    ),
+    Example(
+        "a break over midnight cuts both dates",
+        hours=hours("Mon", "22:00-02:00"),
+        services=(Service(30),),
+        breaks=(pause("23:30-00:30"),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 22:00 22:30 23:00 | 2025-01-07 00:30 01:00 01:30",
+    ),
+    Example(
+        "a break of the next date cuts the tail of the night before",
+        hours=hours("Mon", "22:00-04:00"),
+        breaks=(pause("01:00-02:00", weekday="Tue"),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 22:00 23:00 | 2025-01-07 00:00 02:00 03:00",
+    ),
+    Example(
+        "a break of the date on which a night begins leaves its tail alone",
+        hours=hours("Mon", "22:00-04:00"),
+        breaks=(pause("01:00-02:00", weekday="Mon"),),
+        dates="2025-01-07",
+        starts="2025-01-07 00:00 01:00 02:00 03:00",
+    ),
+]
+
+EXCEPTIONS = [
+    Example(
+        "a closed date has no slots",
+        exceptions=(closed("2025-01-06"),),
+        dates="2025-01-06..2025-01-13",
+        starts="2025-01-13 09:00 10:00 11:00",
+    ),
+    Example(
+        "closed hours are cut out like a break",
+        exceptions=(closed("2025-01-01..2025-01-31", "10:00-11:00"),),
+        starts="2025-01-06 09:00 11:00",
+    ),
+    Example(
+        "a closed date without person and place is everyone's, everywhere",
+        exceptions=(closed("2025-01-06", staff=None, at=None),),
+        starts="",
+    ),
+    Example(
+        "a closed date of another person or place does not matter",
+        exceptions=(
+            closed("2025-01-06", staff=BEN, at=None),
+            closed("2025-01-06", staff=None, at=AWAY),
+        ),
+        starts="2025-01-06 09:00 10:00 11:00",
+    ),
+    Example(
+        "a closed date leaves the tail of its night to the next date",
+        hours=hours("Mon", "22:00-02:00"),
+        exceptions=(closed("2025-01-06"),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-07 00:00 01:00",
+    ),
+    Example(
+        "a closed date takes the tail of the night before",
+        hours=hours("Mon", "22:00-02:00"),
+        exceptions=(closed("2025-01-07"),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 22:00 23:00",
+    ),
+    Example(
+        "closed hours may reach over midnight",
+        hours=hours("Mon", "22:00-02:00"),
+        exceptions=(closed("2025-01-06", "23:00-01:00"),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 22:00 | 2025-01-07 01:00",
+    ),
+    Example(
+        "open hours replace the weekly ones",
+        exceptions=(opened("2025-01-06", "14:00-16:00"),),
+        starts="2025-01-06 14:00 15:00",
+    ),
+    Example(
+        "open hours make a working day of a free one",
+        exceptions=(opened("2025-01-07", "14:00-15:00"),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 09:00 10:00 11:00 | 2025-01-07 14:00",
+    ),
+    Example(
+        "an open date without hours is open all day",
+        exceptions=(opened("2025-01-06"),),
+        services=(Service(480),),
+        starts="2025-01-06 00:00 08:00 16:00",
+    ),
+    Example(
+        "several open rows of a date are united",
+        exceptions=(opened("2025-01-06", "14:00-15:00"), opened("2025-01-06", "15:00-16:00")),
+        services=(Service(120),),
+        starts="2025-01-06 14:00",
+    ),
+    Example(
+        "open hours may reach over midnight, and leave the night before alone",
+        hours=hours("Mon", "22:00-01:00"),
+        exceptions=(opened("2025-01-07", "23:00-01:00"),),
+        dates="2025-01-07..2025-01-08",
+        starts="2025-01-07 00:00 23:00 | 2025-01-08 00:00",
+    ),
+    Example(
+        "breaks and closed hours are cut from open hours too",
+        exceptions=(
+            opened("2025-01-06", "14:00-19:00"),
+            closed("2025-01-06", "15:00-16:00"),
+        ),
+        breaks=(pause("17:00-18:00"),),
+        starts="2025-01-06 14:00 16:00 18:00",
+    ),
+    Example(
+        "open hours that name person and place need no weekly hours",
+        hours=(),
+        exceptions=(opened("2025-01-06", "14:00-15:00"),),
+        starts="2025-01-06 14:00",
+    ),
+    Example(
+        "open hours of a place are for all who have hours there, in whatever season",
+        hours=hours("Fri", "09:00-10:00", valid_until="2020-01-01"),
+        exceptions=(opened("2025-01-06", "14:00-15:00", staff=None),),
+        starts="2025-01-06 14:00",
+    ),
+    Example(
+        "open hours of a place are not for those who have hours elsewhere",
+        hours=hours("Mon", "09:00-10:00", at=AWAY),
+        exceptions=(opened("2025-01-06", "14:00-15:00", staff=None),),
+        starts="",
+    ),
+    Example(
+        "open hours of a person are wherever they have hours",
+        hours=hours("Fri", "09:00-10:00", at=AWAY),
+        exceptions=(opened("2025-01-06", "14:00-15:00", at=None),),
+        at=AWAY,
+        starts="2025-01-06 14:00",
+    ),
+    Example(
+        "open hours of a person are nowhere else",
+        hours=hours("Fri", "09:00-10:00", at=AWAY),
+        exceptions=(opened("2025-01-06", "14:00-15:00", at=None),),
+        starts="",
+    ),
+]
+
+# Berlin: 2025-03-30 02:00 becomes 03:00 at 01:00 UTC, 2025-10-26 03:00 becomes 02:00 at 01:00 UTC.
+BERLIN = Example("", zone="Europe/Berlin", hours=hours("Sun", "01:00-05:00"), starts="")
+SPRING = replace(BERLIN, dates="2025-03-30", now="2025-03-29 00:00")
+AUTUMN = replace(
+    BERLIN, hours=hours("Sun", "01:00-04:00"), dates="2025-10-26", now="2025-10-25 00:00"
+)
+
+CLOCK_CHANGES = [
+    replace(
+        SPRING,
+        sentence="window: the skipped hour takes no time",
+        starts="2025-03-30 00:00 01:00 02:00",
+    ),
+    replace(
+        SPRING,
+        sentence="gapless: the skipped hour takes no time",
+        alignment="gapless",
+        starts="2025-03-30 00:00 01:00 02:00",
+    ),
+    replace(
+        SPRING,
+        sentence="window: steps are elapsed minutes",
+        services=(Service(60, step=120),),
+        starts="2025-03-30 00:00 02:00",
+    ),
+    replace(
+        SPRING,
+        sentence="clock: a skipped hour has no starts",
+        alignment="clock",
+        services=(Service(60, step=120),),
+        starts="2025-03-30 02:00",
+    ),
+    replace(
+        SPRING,
+        sentence="a window that begins in the skipped hour begins as late after it",
+        hours=hours("Sun", "02:30-05:00"),
+        services=(Service(30),),
+        starts="2025-03-30 01:30 02:00 02:30",
+    ),
+    replace(
+        SPRING,
+        sentence="a window that ends before it begins vanishes",
+        hours=hours("Sun", "02:30-03:15"),
+        services=(Service(10),),
+        starts="",
+    ),
+    replace(
+        SPRING,
+        sentence="a break in the skipped hour takes no time",
+        breaks=(pause("02:00-03:00"),),
+        starts="2025-03-30 00:00 01:00 02:00",
+    ),
+    replace(
+        SPRING,
+        sentence="a break that ends before it begins vanishes",
+        services=(Service(30),),
+        hours=hours("Sun", "03:00-05:00"),
+        breaks=(pause("02:30-03:15"),),
+        starts="2025-03-30 01:00 01:30 02:00 02:30",
+    ),
+    replace(
+        SPRING,
+        sentence="a night over the skipped hour is an hour shorter",
+        hours=hours("Sat", "22:00-03:00"),
+        dates="2025-03-29..2025-03-30",
+        starts="2025-03-29 21:00 22:00 23:00 | 2025-03-30 00:00",
+    ),
+    replace(
+        AUTUMN,
+        sentence="window: the repeated hour is worked twice",
+        starts="2025-10-25 23:00 | 2025-10-26 00:00 01:00 02:00",
+    ),
+    replace(
+        AUTUMN,
+        sentence="gapless: the repeated hour is worked twice",
+        alignment="gapless",
+        busy=(busy("2025-10-26 00:00", "2025-10-26 00:20"),),
+        starts="2025-10-25 23:00 | 2025-10-26 00:00x 00:20 01:20",
+    ),
+    replace(
+        AUTUMN,
+        sentence="clock: a repeated hour counts twice",
+        alignment="clock",
+        services=(Service(60, step=120),),
+        starts="2025-10-26 00:00 01:00",
+    ),
+    replace(
+        AUTUMN,
+        sentence="a window that begins in the repeated hour begins the second time",
+        hours=hours("Sun", "02:00-04:00"),
+        starts="2025-10-26 01:00 02:00",
+    ),
+    replace(
+        AUTUMN,
+        sentence="a window that ends in the repeated hour ends the second time",
+        hours=hours("Sun", "01:00-02:30"),
+        services=(Service(30),),
+        starts="2025-10-25 23:00 23:30 | 2025-10-26 00:00 00:30 01:00",
+    ),
+    replace(
+        AUTUMN,
+        sentence="a break in the repeated hour is taken the second time",
+        breaks=(pause("02:00-03:00"),),
+        starts="2025-10-25 23:00 | 2025-10-26 00:00 02:00",
+    ),
+    Example(
+        "clocks may change by half an hour (02:00 becomes 02:30 at 15:30 UTC)",
+        zone="Australia/Lord_Howe",
+        alignment="clock",
+        hours=hours("Sun", "01:00-04:00"),
+        services=(Service(30, step=60), Service(30)),
+        dates="2025-10-05",
+        starts="2025-10-04 14:30 16:00",
+    ),
+    Example(
+        "a date that begins twice begins its hours the second time (00:00 again at 05:00 UTC)",
+        zone="America/Havana",
+        hours=hours("Sun", "00:00-02:00"),
+        dates="2025-11-02",
+        starts="2025-11-02 05:00 06:00",
+    ),
+    Example(
+        "a date whose midnight is skipped begins at its first instant (01:00 at 05:00 UTC)",
+        zone="America/Havana",
+        hours=hours("Sun", "00:00-03:00"),
+        dates="2025-03-09",
+        starts="2025-03-09 05:00 06:00",
+    ),
+]
+
+STARTS = [
+    Example(
+        "window: every step from the window's start",
+        hours=hours("Mon", "09:10-12:00"),
+        services=(Service(60, step=40),),
+        starts="2025-01-06 09:10 09:50 10:30",
+    ),
+    Example(
+        "clock: minutes of the day divisible by the step",
+        alignment="clock",
+        hours=hours("Mon", "09:10-12:00"),
+        services=(Service(60, step=40),),
+        starts="2025-01-06 09:20 10:00 10:40",
+    ),
+    Example(
+        "clock: minutes on the wall, whatever the zone's offset",
+        alignment="clock",
+        zone="Asia/Kathmandu",
+        hours=hours("Mon", "09:10-12:00"),
+        starts="2025-01-06 04:15 05:15",
+    ),
+    Example(
+        "a slot belongs to the local date of its start",
+        away_zone="America/New_York",
+        at=AWAY,
+        hours=hours("Mon", "20:00-22:00", at=AWAY),
+        starts="2025-01-07 01:00 02:00",
+    ),
+    Example(
+        "gapless: without appointments every step from the window's start",
+        alignment="gapless",
+        hours=hours("Mon", "09:10-12:00"),
+        services=(Service(60, step=40),),
+        starts="2025-01-06 09:10 09:50 10:30",
+    ),
+    Example(
+        "gapless: the end of an appointment is an origin",
+        alignment="gapless",
+        services=(Service(30),),
+        booked=(Booked("2025-01-06 09:35", "2025-01-06 10:05"),),
+        starts="2025-01-06 09:00 09:30x 10:00x 10:05 10:35 11:05",
+    ),
+    Example(
+        "gapless: buffer before lies between the end and the origin",
+        alignment="gapless",
+        services=(Service(30, before=10),),
+        booked=(Booked("2025-01-06 09:35", "2025-01-06 10:05"),),
+        starts="2025-01-06 09:00 09:30x 10:00x 10:15 10:45 11:15",
+    ),
+    Example(
+        "gapless: the buffer after an appointment moves the origin",
+        alignment="gapless",
+        services=(Service(30, after=5),),
+        booked=(Booked("2025-01-06 09:30", service=0),),
+        starts="2025-01-06 09:00x 09:30x 10:00x 10:05 10:35 11:05",
+    ),
+    Example(
+        "gapless: the end of a busy time is an origin, to the second",
+        alignment="gapless",
+        services=(Service(30),),
+        busy=(busy("2025-01-06 09:20", "2025-01-06 09:40:30"),),
+        starts="2025-01-06 09:00x 09:30x 09:40:30 10:10:30 10:40:30 11:10:30",
+    ),
+    Example(
+        "gapless: what ends as the piece begins counts, what ends before does not",
+        alignment="gapless",
+        services=(Service(30, before=10),),
+        busy=(
+            busy("2025-01-06 08:00", "2025-01-06 09:00"),
+            busy("2025-01-06 08:00", "2025-01-06 08:55"),
+        ),
+        starts="2025-01-06 09:00x 09:10 09:40 10:10 10:40 11:10",
+    ),
+    Example(
+        "gapless: what ends as the piece ends does not count",
+        alignment="gapless",
+        breaks=(pause("10:00-10:30"),),
+        services=(Service(30, before=5),),
+        busy=(busy("2025-01-06 09:50", "2025-01-06 10:00"),),
+        starts="2025-01-06 09:00 09:30x 10:30 11:00 11:30",
+    ),
+    Example(
+        "gapless: appointments at another place count too",
+        alignment="gapless",
+        services=(Service(60),),
+        booked=(Booked("2025-01-06 09:00", "2025-01-06 09:20", at=AWAY),),
+        starts="2025-01-06 09:00x 09:20 10:20",
+    ),
+    Example(
+        "gapless: cancelled appointments, other people and holds move nothing",
+        alignment="gapless",
+        booked=(
+            Booked("2025-01-06 09:00", "2025-01-06 09:20", status="cancelled"),
+            Booked("2025-01-06 09:00", "2025-01-06 09:20", staff=BEN),
+        ),
+        held=(Held("2025-01-06 09:25", expires="2025-01-06 00:10"),),
+        starts="2025-01-06 09:00 10:00 11:00",
+    ),
+    Example(
+        "gapless: a class does not move its own grid",
+        alignment="gapless",
+        services=(Service(30, step=20, seats=2),),
+        booked=(Booked("2025-01-06 09:20", service=0),),
+        starts="2025-01-06 09:00x 09:20 09:40x 10:00 10:20 10:40 11:00 11:20",
+    ),
+    Example(
+        "gapless: a class moves the grids of others",
+        alignment="gapless",
+        services=(Service(30, seats=2), Service(45)),
+        booked=(Booked("2025-01-06 09:30", service=0),),
+        service=1,
+        starts="2025-01-06 09:00x 09:45x 10:00 10:45",
+    ),
+    Example(
+        "a class that someone attends stays where the grid has left it",
+        services=(Service(60, seats=3),),
+        booked=(Booked("2025-01-06 09:30", service=0),),
+        starts="2025-01-06 09:00x 09:30 10:00x 11:00",
+    ),
+    Example(
+        "a class that someone attends goes when it no longer fits",
+        hours=hours("Mon", "10:00-12:00"),
+        services=(Service(60, seats=3),),
+        booked=(Booked("2025-01-06 09:30", service=0),),
+        starts="2025-01-06 10:00x 11:00",
+    ),
+    Example(
+        "a class whose attendees cancelled does not stay",
+        services=(Service(60, seats=3),),
+        booked=(Booked("2025-01-06 09:30", service=0, status="cancelled"),),
+        starts="2025-01-06 09:00 10:00 11:00",
+    ),
+    Example(
+        "a single appointment does not keep its start on the grid",
+        booked=(Booked("2025-01-06 09:30", service=0),),
+        starts="2025-01-06 09:00x 10:00x 11:00",
+    ),
+]
+
+FIT_AND_FREE = [
+    Example(
+        "a slot ends within working time",
+        services=(Service(90, step=30),),
+        starts="2025-01-06 09:00 09:30 10:00 10:30",
+    ),
+    Example(
+        "buffers may reach outside working time",
+        services=(Service(60, before=30, after=30),),
+        starts="2025-01-06 09:00 10:00 11:00",
+    ),
+    Example(
+        "claims that touch do not overlap",
+        booked=(Booked("2025-01-06 10:00", "2025-01-06 11:00"),),
+        starts="2025-01-06 09:00 10:00x 11:00",
+    ),
+    Example(
+        "one second of overlap is enough",
+        busy=(busy("2025-01-06 09:59:59", "2025-01-06 10:00"),),
+        starts="2025-01-06 09:00x 10:00 11:00",
+    ),
+    Example(
+        "the buffers of neighbours add up",
+        hours=hours("Mon", "08:00-13:00"),
+        services=(Service(30, before=10, after=20),),
+        booked=(Booked("2025-01-06 10:00", service=0),),
+        # The claim is 09:50 to 10:50, so that free starts end before 09:00 or begin from 11:00.
+        starts="2025-01-06 08:00 08:30 09:00 09:30x 10:00x 10:30x 11:00 11:30 12:00 12:30",
+    ),
+    Example(
+        "a person is taken by an appointment at another place",
+        booked=(Booked("2025-01-06 10:00", "2025-01-06 11:00", at=AWAY),),
+        starts="2025-01-06 09:00 10:00x 11:00",
+    ),
+    Example(
+        "cancelled appointments and those of others take nothing",
+        booked=(
+            Booked("2025-01-06 09:00", service=0, status="cancelled"),
+            Booked("2025-01-06 10:00", service=0, staff=BEN),
+        ),
+        busy=(busy("2025-01-06 11:00", "2025-01-06 12:00", staff=BEN),),
+        starts="2025-01-06 09:00 10:00 11:00",
+    ),
+    Example(
+        "completed and missed appointments still take their time",
+        booked=(
+            Booked("2025-01-06 09:00", service=0, status="completed"),
+            Booked("2025-01-06 10:00", service=0, status="no_show"),
+            Booked("2025-01-06 11:00", service=0, status="pending"),
+        ),
+        starts="2025-01-06 09:00x 10:00x 11:00x",
+    ),
+    Example(
+        "a class is free while seats are left",
+        services=(Service(60, seats=2),),
+        booked=(
+            Booked("2025-01-06 09:00", service=0),
+            Booked("2025-01-06 10:00", service=0),
+            Booked("2025-01-06 10:00", service=0),
+        ),
+        starts="2025-01-06 09:00 10:00x 11:00",
+    ),
+    Example(
+        "a class is not free while something else is in its time",
+        services=(Service(60, seats=2),),
+        booked=(Booked("2025-01-06 09:00", service=0),),
+        busy=(busy("2025-01-06 09:30", "2025-01-06 09:40"),),
+        starts="2025-01-06 09:00x 10:00 11:00",
+    ),
+    Example(
+        "a class takes the time of other services",
+        services=(Service(60, seats=2), Service(60)),
+        booked=(Booked("2025-01-06 09:00", service=0),),
+        service=1,
+        starts="2025-01-06 09:00x 10:00 11:00",
+    ),
+    Example(
+        "holds take nothing, because they expire by the clock",
+        held=(Held("2025-01-06 09:00", expires="2025-01-06 00:10"),),
+        starts="2025-01-06 09:00 10:00 11:00",
+    ),
+    Example(
+        "a person who works round the clock is booked round the clock",
+        hours=hours(EVERY_DAY, "00:00-24:00"),
+        services=(Service(480),),
+        booked=(Booked("2025-01-06 20:00", "2025-01-07 04:00"),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 00:00 08:00 16:00x | 2025-01-07 00:00x 08:00 16:00",
+    ),
+]
+
+EXAMPLES = [
+    *WORKING_TIME,
+    *BREAKS,
+    *EXCEPTIONS,
+    *CLOCK_CHANGES,
+    *STARTS,
+    *FIT_AND_FREE,
+]
+
+each_example = pytest.mark.parametrize(
+    "example", EXAMPLES, ids=[example.sentence for example in EXAMPLES]
+)
+
+
+@each_example
+def test_the_independent_calculator_gives_these_starts(example: Example) -> None:
+    made_up = example.made_up()
+    slots = reference.calculate_slots(
+        made_up.calendar, example.of, made_up.from_date, made_up.to_date
+    )
+    assert _starts(example, slots) == example.starts
+
+
+@each_example
+def test_the_database_gives_these_starts(calendar_db: psycopg.Connection, example: Example) -> None:
+    made_up = example.made_up()
+    with calendar_db.transaction(force_rollback=True):
+        insert(calendar_db, made_up)
+        slots = database.calculated_slots(calendar_db, made_up, [example.of])
+    assert _starts(example, slots) == example.starts
+
+
+def _starts(example: Example, slots: list[reference.GridSlot]) -> str:
+    return written(
+        (slot.start_time, slot.is_available)
+        for slot in slots
+        if (slot.location_id, slot.shape_id) == (example.at, shape_id(example.service))
+    )
+
+
+@dataclass(frozen=True)
+class Bookable:
+    """When the slot of that date at 09:00 local time away from home may be booked, three days being
+    the horizon."""
+
+    sentence: str
+    service: Service
+    until: str
+    since: str | None = None
+    away_zone: str | None = None
+    date: str = "2025-01-10"
+
+
+BOOKABLE = [
+    Bookable("until the start", Service(60), until="2025-01-10 09:00"),
+    Bookable("until the notice before it", Service(60, notice=90), until="2025-01-10 07:30"),
+    Bookable(
+        "from whole days of 24 hours before it",
+        Service(60, advance_days=2),
+        since="2025-01-08 09:00",
+        until="2025-01-10 09:00",
+    ),
+    Bookable(
+        "abroad not before the horizon of the place",
+        Service(60),
+        away_zone="America/New_York",
+        since="2025-01-07 05:00",
+        until="2025-01-10 14:00",
+    ),
+    Bookable(
+        "abroad from the later of advance and horizon",
+        Service(60, advance_days=2),
+        away_zone="America/New_York",
+        since="2025-01-08 14:00",
+        until="2025-01-10 14:00",
+    ),
+    Bookable(
+        "abroad from the first of two midnights (00:00 again at 05:00 UTC)",
+        Service(60),
+        away_zone="America/Havana",
+        date="2025-11-05",
+        since="2025-11-02 04:00",
+        until="2025-11-05 14:00",
+    ),
+    Bookable(
+        "abroad from the first instant of a date without midnight (01:00 at 05:00 UTC)",
+        Service(60),
+        away_zone="America/Havana",
+        date="2025-03-12",
+        since="2025-03-09 05:00",
+        until="2025-03-12 13:00",
+    ),
+    Bookable(
+        "elsewhere in the same zone as at home",
+        Service(60),
+        away_zone="UTC",
+        until="2025-01-10 09:00",
+    ),
+]
+
+
+def _bookable_example(case: Bookable) -> Example:
+    return Example(
+        case.sentence,
+        at=AWAY,
+        away_zone=case.away_zone,
+        hours=hours(EVERY_DAY, "09:00-10:00", at=AWAY),
+        services=(case.service,),
+        dates=case.date,
+        horizon_days=3,
+        starts="",
+    )
+
+
+@pytest.mark.parametrize("case", BOOKABLE, ids=[case.sentence for case in BOOKABLE])
+def test_a_slot_is_bookable(calendar_db: psycopg.Connection, case: Bookable) -> None:
+    made_up = _bookable_example(case).made_up()
+    expected = [(None if case.since is None else moment(case.since), moment(case.until))]
+    independent = reference.calculate_slots(
+        made_up.calendar, ANNA, made_up.from_date, made_up.to_date
+    )
+    with calendar_db.transaction(force_rollback=True):
+        insert(calendar_db, made_up)
+        calculated = database.calculated_slots(calendar_db, made_up, [ANNA])
+    assert [(slot.bookable_from, slot.bookable_until) for slot in independent] == expected
+    assert [(slot.bookable_from, slot.bookable_until) for slot in calculated] == expected
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published row of 2025-01-06 and its columns; a class has two seats."""
+
+    sentence: str
+    start: str
+    seats: int = 2
+    booked: tuple[Booked, ...] = ()
+    held: tuple[Held, ...] = ()
+    seats_left: int = 2
+    is_available: bool = True
+    reserved_until: str | None = None
+    reserved_by: str | None = None
+
+
+def _booked(time: str) -> Booked:
+    return Booked(f"2025-01-06 {time}", service=0)
+
+
+def _held(time: str, expires: str, session: str = "A") -> Held:
+    return Held(f"2025-01-06 {time}", f"2025-01-06 {expires}", session=session)
+
+
+PUBLISHED = [
+    Published("a free class has all seats", "09:00"),
+    Published(
+        "attendees and holds take seats",
+        "09:00",
+        booked=(_booked("09:00"),),
+        held=(_held("09:00", "00:10"),),
+        seats_left=0,
+        reserved_until="00:10",
+        reserved_by="A",
+    ),
+    Published(
+        "holds of a class bar nothing while seats are left",
+        "09:00",
+        held=(_held("09:00", "00:10"),),
+        seats_left=1,
+        reserved_by="A",
+    ),
+    Published(
+        "a class that holds have filled is free when the first expires",
+        "09:00",
+        held=(_held("09:00", "00:10"), _held("09:00", "00:05", "B")),
+        seats_left=0,
+        reserved_until="00:05",
+    ),
+    Published(
+        "a hold of another slot over the class bars it",
+        "09:00",
+        held=(_held("09:30", "00:10"),),
+        reserved_until="00:10",
+        reserved_by="A",
+    ),
+    Published(
+        "a slot off the grid is kept for its hold, not available",
+        "09:30",
+        held=(_held("09:30", "00:10"),),
+        seats_left=1,
+        is_available=False,
+        reserved_by="A",
+    ),
+    Published(
+        "a single slot is barred until the last hold over it expires",
+        "10:00",
+        seats=1,
+        held=(_held("09:30", "00:10"), _held("10:30", "00:05", "B")),
+        seats_left=1,
+        reserved_until="00:10",
+    ),
+    Published(
+        "a hold that has expired counts until it is deleted",
+        "09:00",
+        seats=1,
+        held=(_held("09:00", "00:00", "B"),),
+        seats_left=0,
+        reserved_until="00:00",
+        reserved_by="B",
+    ),
+    Published(
+        "a single slot off the grid is kept for its appointment",
+        "09:30",
+        seats=1,
+        booked=(_booked("09:30"),),
+        seats_left=0,
+        is_available=False,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", PUBLISHED, ids=[case.sentence for case in PUBLISHED])
+def test_a_published_row_shows_seats_and_holds(
+    calendar_db: psycopg.Connection, case: Published
+) -> None:
+    made_up = Example(
+        case.sentence,
+        services=(Service(60, seats=case.seats),),
+        booked=case.booked,
+        held=case.held,
+        now="2025-01-06 00:01",
+        starts="",
+    ).made_up()
+    independent = reference.published_slots(
+        made_up.calendar, ANNA, made_up.now, made_up.materialized_until
+    )
+    with calendar_db.transaction(force_rollback=True):
+        insert(calendar_db, made_up)
+        stored = database.refreshed_slots(calendar_db, made_up, [ANNA])
+    expected = (
+        case.seats_left,
+        case.is_available,
+        None if case.reserved_until is None else moment(f"2025-01-06 {case.reserved_until}"),
+        None if case.reserved_by is None else case.reserved_by.encode() * 32,
+    )
+    start = moment(f"2025-01-06 {case.start}")
+    assert _columns(independent, start) == [expected]
+    assert _columns(stored, start) == [expected]
+
+
+def _columns(slots: list[reference.PublishedSlot], start: datetime) -> list[tuple[object, ...]]:
+    return [
+        (slot.seats_left, slot.is_available, slot.reserved_until, slot.reserved_by_session)
+        for slot in slots
+        if slot.start_time == start
+    ]
+
+
+def test_only_a_single_slot_names_its_appointment() -> None:
+    for seats, expected in ((1, True), (2, False)):
+        made_up = Example(
+            "", services=(Service(60, seats=seats),), booked=(_booked("09:00"),), starts=""
+        ).made_up()
+        rows = reference.published_slots(
+            made_up.calendar, ANNA, made_up.now, made_up.materialized_until
+        )
+        named = [row.start_time for row in rows if row.appointment_id is not None]
+        assert named == ([moment("2025-01-06 09:00")] if expected else [])
+
+
+def test_rows_are_published_from_today_to_the_horizon() -> None:
+    made_up = Example(
+        "", hours=hours(EVERY_DAY, "09:00-10:00"), now="2025-01-06 12:00", horizon_days=2, starts=""
+    ).made_up()
+    rows = reference.published_slots(
+        made_up.calendar, ANNA, made_up.now, made_up.materialized_until
+    )
+    assert written((row.start_time, row.is_available) for row in rows) == (
+        "2025-01-06 09:00 | 2025-01-07 09:00 | 2025-01-08 09:00"
+    )
+    assert all(row.end_time - row.start_time == 60 * MINUTE for row in rows)
