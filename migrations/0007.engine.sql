@@ -1020,6 +1020,7 @@ create or replace function booking.find_differences(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_nestloop = off
 set jit = off
 as $$
 declare
@@ -1323,6 +1324,7 @@ create or replace function booking.refresh_horizon(
 language plpgsql volatile parallel unsafe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_nestloop = off
 as $$
 declare
   v_staff_ids uuid[] := coalesce(p_staff_ids, array(
@@ -1441,7 +1443,10 @@ create or replace function booking.refresh_slots(
 )
 language plpgsql volatile parallel unsafe
 set search_path = ''
+-- The plan is made once, perhaps while the table is empty, and must hold when it is not: rows are
+-- found by arrays of ids, which only an index can serve, and joined by hashing.
 set plan_cache_mode = force_generic_plan
+set enable_nestloop = off
 set jit = off
 as $$
 declare
@@ -1497,8 +1502,8 @@ begin
   ),
   gone as (
     delete from booking.availability_slots s
-    using difference d
-    where s.tenant_id = p_tenant_id and s.id = d.stored_id and d.is_expected is null
+    where s.tenant_id = p_tenant_id
+      and s.id = any (array(select d.stored_id from difference d where d.is_expected is null))
     returning 1
   ),
   changed as (
@@ -1513,7 +1518,11 @@ begin
       appointment_id = d.appointment_id,
       calculated_at = v_now
     from difference d
-    where s.tenant_id = p_tenant_id and s.id = d.stored_id and d.is_expected
+    where s.tenant_id = p_tenant_id
+      and s.id = any (array(
+        select c.stored_id from difference c where c.is_expected and c.stored_id is not null
+      ))
+      and s.id = d.stored_id
     returning 1
   ),
   new as (

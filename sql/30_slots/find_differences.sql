@@ -17,6 +17,7 @@ create or replace function booking.find_differences(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_nestloop = off
 set jit = off
 as $$
 declare

@@ -12,6 +12,7 @@ create or replace function booking.refresh_horizon(
 language plpgsql volatile parallel unsafe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_nestloop = off
 as $$
 declare
   v_staff_ids uuid[] := coalesce(p_staff_ids, array(
