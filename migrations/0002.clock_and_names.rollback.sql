@@ -2,8 +2,6 @@ set local role booking_owner;
 
 drop function booking.is_whole_minute(time);
 
-drop function booking.is_time_zone(text);
-
 drop function booking.whole_minutes(timestamptz, timestamptz);
 
 drop function booking.claim_of(timestamptz, timestamptz, integer, integer);

@@ -90,18 +90,6 @@ $$;
 comment on function booking.whole_minutes(timestamptz, timestamptz) is
   'Length in minutes if that is a whole number (and below 366 days), else -1, which no shape has.';
 
-create function booking.is_time_zone(p_name text) returns boolean
-language sql stable parallel safe
-set search_path = ''
-as $$
-  select exists (select from pg_catalog.pg_timezone_names where name = p_name)
-    and p_name !~ '^(posix|right)/|^(localtime|posixrules|Factory)$'
-$$;
-
-comment on function booking.is_time_zone(text) is
-  'True for a name of the IANA time zone database, as this server has it. Offsets and abbreviations
-are refused: they know no clock changes.';
-
 create function booking.is_whole_minute(p_time time) returns boolean
 language sql immutable parallel safe
 as $$

@@ -26,7 +26,6 @@ create table booking.tenants (
   created_at timestamptz not null default booking.now(),
   updated_at timestamptz not null default booking.now(),
   constraint tenant_name_is_not_blank check (btrim(name) <> '' and length(name) <= 200),
-  constraint timezone_is_an_iana_name check (booking.is_time_zone(timezone)),
   constraint slot_step_minutes_is_1_to_1440 check (slot_step_minutes between 1 and 1440),
   constraint slot_alignment_is_window_clock_or_gapless
     check (slot_alignment in ('window', 'clock', 'gapless')),
@@ -107,9 +106,7 @@ create table booking.locations (
   updated_at timestamptz not null default booking.now(),
   primary key (tenant_id, id),
   constraint location_external_id_is_unique unique (tenant_id, external_id),
-  constraint location_name_is_not_blank check (btrim(name) <> '' and length(name) <= 200),
-  constraint location_timezone_is_an_iana_name
-    check (timezone is null or booking.is_time_zone(timezone))
+  constraint location_name_is_not_blank check (btrim(name) <> '' and length(name) <= 200)
 );
 
 comment on table booking.locations is

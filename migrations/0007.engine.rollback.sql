@@ -78,6 +78,10 @@ drop function booking.refuse_other_tenant_id;
 
 drop trigger tenants_3_touch_updated_at on booking.tenants;
 
+drop trigger tenants_1_check_time_zone_on_update on booking.tenants;
+
+drop trigger tenants_1_check_time_zone on booking.tenants;
+
 drop function booking.tenants_changed;
 
 drop trigger staff_appointment_types_deleted on booking.staff_appointment_types;
@@ -171,6 +175,10 @@ drop trigger locations_refuse_truncate on booking.locations;
 drop trigger locations_refuse_other_key on booking.locations;
 
 drop trigger locations_3_touch_updated_at on booking.locations;
+
+drop trigger locations_1_check_time_zone_on_update on booking.locations;
+
+drop trigger locations_1_check_time_zone on booking.locations;
 
 drop function booking.locations_changed;
 
@@ -293,6 +301,10 @@ drop function booking.clock_segments;
 drop function booking.calculate_slots;
 
 drop function booking.busy_time;
+
+drop function booking.check_time_zone;
+
+drop function booking.is_time_zone;
 
 drop function booking.touch_updated_at;
 

@@ -64,7 +64,7 @@ Now = Annotated[
 ]
 ForTenant = Annotated[
     str | None,
-    typer.Option("--tenant", metavar="ID|SLUG", help="Only this tenant. [default: all]"),
+    typer.Option("--tenant", metavar="ID|SLUG", help="Only this tenant; else all."),
 ]
 ForStaff = Annotated[
     str | None,
@@ -221,11 +221,13 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A CSV file with a header.")],
     map_: Annotated[
         Path | None,
-        typer.Option("--map", metavar="TOML", help="What its columns mean. [default: their names]"),
+        typer.Option(
+            "--map", metavar="TOML", help="What its columns mean; else what they are called."
+        ),
     ] = None,
     tenant: Annotated[
         str | None,
-        typer.Option(metavar="ID|SLUG", help="Whose file it is. [default: the mapping's]"),
+        typer.Option(metavar="ID|SLUG", help="Whose file it is; else the mapping says."),
     ] = None,
     rejects: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write the rejected rows to this file.")
@@ -242,7 +244,17 @@ def import_(
     and it), or where the file has none by what it says. One that is there already is left alone,
     so a second run changes nothing and an interrupted one can be run again.
 
-    deploy/examples/salon.toml explains mappings. Exit code 1: rows were rejected.
+    Columns, or what a mapping names them (the source has deploy/examples/salon.toml, explained):
+
+    staff: name, services (codes, by semicolons), external_id
+
+    hours: staff, location, weekday, start_time, end_time, valid_from, valid_until, external_id
+
+    busy-times: staff, start (or date and time), end (or end_time, or duration_minutes), external_id
+
+    appointments: as busy-times, and service, location, status, customer, email, phone, notes
+
+    Exit code 1: rows were rejected.
     """
     from pgbooking import importers
     from pgbooking.connection import connected

@@ -25,6 +25,16 @@ begin
 end
 $$;
 
+create or replace trigger locations_1_check_time_zone
+before insert on booking.locations
+for each row when (new.timezone is not null)
+execute function booking.check_time_zone();
+
+create or replace trigger locations_1_check_time_zone_on_update
+before update on booking.locations
+for each row when (old.timezone is distinct from new.timezone and new.timezone is not null)
+execute function booking.check_time_zone();
+
 create or replace trigger locations_3_touch_updated_at
 before update on booking.locations
 for each row execute function booking.touch_updated_at();

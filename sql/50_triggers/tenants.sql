@@ -39,6 +39,15 @@ begin
 end
 $$;
 
+create or replace trigger tenants_1_check_time_zone
+before insert on booking.tenants
+for each row execute function booking.check_time_zone();
+
+create or replace trigger tenants_1_check_time_zone_on_update
+before update on booking.tenants
+for each row when (old.timezone is distinct from new.timezone)
+execute function booking.check_time_zone();
+
 create or replace trigger tenants_3_touch_updated_at
 before update on booking.tenants
 for each row execute function booking.touch_updated_at();

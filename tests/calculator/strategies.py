@@ -61,7 +61,7 @@ EDGES = (
 CHANGES = (0, 30, 60, 90, 120, 135, 150, 165, 180)
 DURATIONS = (10, 15, 20, 25, 30, 45, 50, 60, 60, 90, 120, 240, 600, 1440)
 STEPS = (7, 10, 15, 20, 25, 30, 30, 45, 60, 60, 90, 90, 240, 1440)
-BUFFERS = (0, 0, 0, 0, 5, 10, 15, 30, 45)
+BUFFERS = (0, 0, 0, 5, 10, 30, 60, 90)
 
 
 @st.composite
@@ -174,24 +174,27 @@ class _Maker:
         return self.one_of(((first, None), (None, first), (first, first + DAY)))
 
     def spot(self) -> tuple[UUID, UUID, datetime]:
-        """Somebody, somewhere, at a multiple of a step after their hours begin, or a bit beside."""
+        """Somebody, somewhere, some steps after their hours begin or before they end, or beside."""
+        step = self.one_of(tuple(self.shapes)).step_minutes
         if not self.hours or self.one_in(5):
-            person, place = self.person(), self.place()
-            day, minute = self.day(), self.one_of(EDGES)
+            person, place, day = self.person(), self.place(), self.day()
+            minute = self.one_of(EDGES) + step * self.number(0, 9)
         else:
             row = self.one_of(self.hours)
-            person, place, minute = row.staff_id, row.location_id, row.start_minute
+            person, place = row.staff_id, row.location_id
             days = [
                 day
                 for day in _days(self.from_date - DAY, self.to_date)
                 if day.isoweekday() == row.weekday
             ]
             day = self.one_of(tuple(days) or (self.from_date,))
+            if self.one_in(3):
+                overnight = 1440 if row.end_minute <= row.start_minute else 0
+                minute = row.end_minute + overnight - step * self.number(0, 3)
+            else:
+                minute = row.start_minute + step * self.number(0, 9)
         zone = next(row.timezone for row in self.locations if row.id == place)
-        start = _midnight(day, ZoneInfo(zone or self.tenant.timezone))
-        start += (
-            minute + self.one_of(tuple(self.shapes)).step_minutes * self.number(0, 9)
-        ) * MINUTE
+        start = _midnight(day, ZoneInfo(zone or self.tenant.timezone)) + minute * MINUTE
         if self.one_in(5):
             start += timedelta(seconds=self.number(-400, 400))
         return person, place, start
@@ -282,9 +285,10 @@ class _Maker:
         )
 
     def busy_time(self) -> BusyTime:
-        person, _, start = self.spot()
-        length = self.one_of((1, 60, 600, 1500, 1817, 3600, 5400, 86400, 180000))
-        return BusyTime(person, start, start + timedelta(seconds=length))
+        person, _, moment = self.spot()
+        length = timedelta(seconds=self.one_of((1, 60, 600, 1500, 1817, 3600, 5400, 86400, 180000)))
+        start = moment - length if self.one_in(2) else moment
+        return BusyTime(person, start, start + length)
 
     def appointments(self) -> tuple[Appointment, ...]:
         rows: list[Appointment] = []
@@ -302,8 +306,10 @@ class _Maker:
             return replace(self.one_of(tuple(others)), id=appointment_id, status=status)
         person, place, start = self.spot()
         if self.one_in(4):
+            length = timedelta(seconds=self.one_of((900, 1800, 2700, 3601, 7200)))
+            start -= length * self.number(0, 1)
             claim_start = start - self.one_of((0, 0, 10)) * MINUTE
-            end = start + timedelta(seconds=self.one_of((900, 1800, 2700, 3601, 7200)))
+            end = start + length
             return Appointment(
                 appointment_id, person, place, None, None, start, claim_start, end, status
             )

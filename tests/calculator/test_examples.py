@@ -506,6 +506,15 @@ STARTS = [
         starts="2025-01-06 09:00 09:30x 10:30 11:00 11:30",
     ),
     Example(
+        "gapless: steps end with the piece where the next origin lies beyond it",
+        alignment="gapless",
+        hours=hours("Mon", "20:00-24:00") + hours("Tue", "00:00-01:00"),
+        services=(Service(10, step=50, before=45),),
+        busy=(busy("2025-01-06 22:50", "2025-01-06 23:30"),),
+        dates="2025-01-06..2025-01-07",
+        starts="2025-01-06 20:00 20:50 21:40 22:30 23:20x | 2025-01-07 00:00x 00:50",
+    ),
+    Example(
         "gapless: appointments at another place count too",
         alignment="gapless",
         services=(Service(60),),
@@ -678,11 +687,11 @@ def test_the_independent_calculator_gives_these_starts(example: Example) -> None
 
 
 @each_example
-def test_the_database_gives_these_starts(calendar_db: psycopg.Connection, example: Example) -> None:
+def test_the_database_gives_these_starts(module_db: psycopg.Connection, example: Example) -> None:
     made_up = example.made_up()
-    with calendar_db.transaction(force_rollback=True):
-        insert(calendar_db, made_up)
-        slots = database.calculated_slots(calendar_db, made_up, [example.of])
+    with module_db.transaction(force_rollback=True):
+        insert(module_db, made_up)
+        slots = database.calculated_slots(module_db, made_up, [example.of])
     assert _starts(example, slots) == example.starts
 
 
@@ -769,15 +778,15 @@ def _bookable_example(case: Bookable) -> Example:
 
 
 @pytest.mark.parametrize("case", BOOKABLE, ids=[case.sentence for case in BOOKABLE])
-def test_a_slot_is_bookable(calendar_db: psycopg.Connection, case: Bookable) -> None:
+def test_a_slot_is_bookable(module_db: psycopg.Connection, case: Bookable) -> None:
     made_up = _bookable_example(case).made_up()
     expected = [(None if case.since is None else moment(case.since), moment(case.until))]
     independent = reference.calculate_slots(
         made_up.calendar, ANNA, made_up.from_date, made_up.to_date
     )
-    with calendar_db.transaction(force_rollback=True):
-        insert(calendar_db, made_up)
-        calculated = database.calculated_slots(calendar_db, made_up, [ANNA])
+    with module_db.transaction(force_rollback=True):
+        insert(module_db, made_up)
+        calculated = database.calculated_slots(module_db, made_up, [ANNA])
     assert [(slot.bookable_from, slot.bookable_until) for slot in independent] == expected
     assert [(slot.bookable_from, slot.bookable_until) for slot in calculated] == expected
 
@@ -875,7 +884,7 @@ PUBLISHED = [
 
 @pytest.mark.parametrize("case", PUBLISHED, ids=[case.sentence for case in PUBLISHED])
 def test_a_published_row_shows_seats_and_holds(
-    calendar_db: psycopg.Connection, case: Published
+    module_db: psycopg.Connection, case: Published
 ) -> None:
     made_up = Example(
         case.sentence,
@@ -888,9 +897,9 @@ def test_a_published_row_shows_seats_and_holds(
     independent = reference.published_slots(
         made_up.calendar, ANNA, made_up.now, made_up.materialized_until
     )
-    with calendar_db.transaction(force_rollback=True):
-        insert(calendar_db, made_up)
-        stored = database.refreshed_slots(calendar_db, made_up, [ANNA])
+    with module_db.transaction(force_rollback=True):
+        insert(module_db, made_up)
+        stored = database.refreshed_slots(module_db, made_up, [ANNA])
     expected = (
         case.seats_left,
         case.is_available,

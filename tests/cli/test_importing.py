@@ -478,6 +478,7 @@ def everything(db: psycopg.Connection) -> list[Any]:
         "working_hours",
         "appointments",
         "availability_slots",
+        "calendars",
     )
     return [
         db.execute(f"select t.* from booking.{table} t order by t::text".encode()).fetchall()

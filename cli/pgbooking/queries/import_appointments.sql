@@ -1,6 +1,7 @@
 -- New appointments, in the order in which calendars are locked. "do nothing" without a target leaves
--- out a row that overlaps a live appointment, whether that was there or came just before. A class is
--- booked as its slot, because only there may people share one time.
+-- out a row that overlaps a live appointment that comes just before it, or while this runs. One that
+-- is there already is seen beforehand, so that a second run touches no calendar. A class is booked as
+-- its slot, because only there may people share one time.
 insert into booking.appointments (
   tenant_id, staff_id, location_id, appointment_type_id, shape_id, slot_id, start_time, end_time,
   buffer_before_minutes, buffer_after_minutes, status, customer, notes, price_cents, currency,
@@ -25,6 +26,17 @@ cross join lateral (
 where not exists (
   select from booking.appointments a
   where a.tenant_id = %(tenant_id)s and a.source = %(source)s and a.external_id = r.external_id
+)
+and (
+  class.shape_id is not null
+  or coalesce(r.status, 'confirmed') = 'cancelled'
+  or not exists (
+    select from booking.appointments a
+    where a.tenant_id = %(tenant_id)s and a.staff_id = r.staff_id and a.status <> 'cancelled'
+      and a.claim && booking.claim_of(
+        r.start_time, r.end_time, r.buffer_before_minutes, r.buffer_after_minutes
+      )
+  )
 )
 order by r.staff_id, r.start_time, r.line
 on conflict do nothing
