@@ -217,7 +217,8 @@ create table booking.appointment_types (
   constraint appointment_type_code_is_unique unique (tenant_id, code),
   constraint appointment_type_external_id_is_unique unique (tenant_id, external_id),
   constraint appointment_type_has_a_shape
-    foreign key (tenant_id, shape_id) references booking.slot_shapes (tenant_id, id),
+    foreign key (tenant_id, shape_id) references booking.slot_shapes (tenant_id, id)
+    deferrable initially deferred,
   constraint code_is_not_blank check (btrim(code) <> '' and length(code) <= 100),
   constraint appointment_type_name_is_not_blank check (btrim(name) <> '' and length(name) <= 200),
   constraint duration_minutes_is_1_to_1440 check (duration_minutes between 1 and 1440),

@@ -90,7 +90,8 @@ create table booking.schedule_exceptions (
   constraint exception_is_at_a_location_of_the_tenant
     foreign key (tenant_id, location_id) references booking.locations (tenant_id, id),
   constraint exception_kind_is_closed_or_open check (kind in ('closed', 'open')),
-  constraint exception_dates_are_finite check (isfinite(first_date) and isfinite(last_date)),
+  constraint exception_dates_are_between_1900_and_9999
+    check (first_date >= '1900-01-01' and last_date < '10000-01-01'),
   constraint last_date_is_not_before_first_date check (first_date <= last_date),
   constraint exception_has_both_times_or_neither
     check ((start_time is null) = (end_time is null)),
@@ -125,7 +126,8 @@ create table booking.busy_times (
   constraint busy_time_is_of_staff_of_the_tenant
     foreign key (tenant_id, staff_id) references booking.staff (tenant_id, id),
   constraint busy_time_ends_after_it_starts check (end_time > start_time),
-  constraint busy_time_is_finite check (isfinite(start_time) and isfinite(end_time))
+  constraint busy_time_is_between_1900_and_9999
+    check (start_time >= '1900-01-01 00:00+00' and end_time < '10000-01-01 00:00+00')
 );
 
 -- Found by overlap with a day or a claim: a range in an index, without widening the row.

@@ -61,7 +61,8 @@ create table booking.appointments (
       tenant_id, id, duration_minutes, buffer_before_minutes, buffer_after_minutes, is_group
     ),
   constraint end_time_is_after_start_time check (end_time > start_time),
-  constraint appointment_times_are_finite check (isfinite(start_time) and isfinite(end_time)),
+  constraint appointment_is_between_1900_and_9999
+    check (start_time >= '1900-01-01 00:00+00' and end_time < '10000-01-01 00:00+00'),
   constraint appointment_buffers_are_0_to_1440
     check (buffer_before_minutes between 0 and 1440 and buffer_after_minutes between 0 and 1440),
   constraint slot_and_shape_come_together check ((slot_id is null) = (shape_id is null)),

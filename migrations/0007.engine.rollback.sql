@@ -168,6 +168,8 @@ drop trigger price_rules_3_touch_updated_at on booking.price_rules;
 
 drop trigger members_3_touch_updated_at on booking.members;
 
+drop trigger locations_deleted on booking.locations;
+
 drop trigger locations_updated on booking.locations;
 
 drop trigger locations_refuse_truncate on booking.locations;
@@ -180,7 +182,15 @@ drop trigger locations_1_check_time_zone_on_update on booking.locations;
 
 drop trigger locations_1_check_time_zone on booking.locations;
 
+drop function booking.locations_deleted;
+
 drop function booking.locations_changed;
+
+drop trigger calendars_refuse_truncate on booking.calendars;
+
+drop trigger calendars_refuse_delete on booking.calendars;
+
+drop function booking.refuse_calendar_delete;
 
 drop trigger busy_times_deleted on booking.busy_times;
 
@@ -244,6 +254,10 @@ drop trigger appointment_types_updated on booking.appointment_types;
 
 drop trigger appointment_types_refuse_truncate on booking.appointment_types;
 
+drop trigger appointment_types_refuse_class_delete on booking.appointment_types;
+
+drop trigger appointment_types_inserted on booking.appointment_types;
+
 drop trigger appointment_types_refuse_other_key on booking.appointment_types;
 
 drop trigger appointment_types_3_touch_updated_at on booking.appointment_types;
@@ -251,6 +265,10 @@ drop trigger appointment_types_3_touch_updated_at on booking.appointment_types;
 drop trigger appointment_types_2_find_shape on booking.appointment_types;
 
 drop function booking.appointment_types_changed;
+
+drop function booking.refuse_class_delete;
+
+drop function booking.create_group_shape;
 
 drop function booking.find_shape;
 
@@ -283,6 +301,8 @@ drop procedure booking.nightly_refresh;
 drop function booking.materialization_end;
 
 drop function booking.lock_calendars;
+
+drop function booking.is_own_version;
 
 drop function booking.find_differences;
 

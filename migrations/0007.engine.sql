@@ -199,6 +199,9 @@ $$;
 -- What takes people's time: the claims of live appointments and the busy times that touch a period.
 -- Holds are not among them: they expire by the clock, which is not the calculator's business.
 -- Reads only; refuses nothing.
+--
+-- Here and in the functions that use it the plan is made once, perhaps while tables are empty, and
+-- must hold when they are not: no sequential scans, and no JIT, which a plan's cost would start.
 create or replace function booking.busy_time(
   p_tenant_id uuid,
   p_staff_ids uuid[],
@@ -214,6 +217,7 @@ create or replace function booking.busy_time(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 set jit = off
 as $$
 begin
@@ -276,6 +280,7 @@ create or replace function booking.calculate_slots(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 -- The planner cannot know how many rows the functions and ranges below yield, expects few, and
 -- would compare each piece with each: hash instead.
 set enable_nestloop = off
@@ -447,11 +452,15 @@ begin
       union all
       -- (travel time from the appointment's location is added here)
       select c.piece, o.shape_id, upper(b.period) + o.buffer_before, c.ends_at
-      from candidates c
+      from busy b
+      join piece_days d
+        on d.staff_id = b.staff_id
+        and d.day = date_bin('1 day', upper(b.period), '2000-01-01 00:00+00')
+      join candidates c on c.piece = d.piece
       join offers o on o.staff_id = c.staff_id
-      join busy b on b.staff_id = c.staff_id
       where v_alignment = 'gapless'
         and upper(b.period) >= c.starts_at and upper(b.period) < c.ends_at
+        and upper(b.period) + o.buffer_before < c.ends_at
         and not (o.is_group and b.is_appointment and b.shape_id is not distinct from o.shape_id)
     ) as g
 
@@ -630,6 +639,7 @@ create or replace function booking.expected_slots(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 -- As in calculate_slots: how many rows the functions yield is not to be foreseen.
 set enable_nestloop = off
 set jit = off
@@ -786,6 +796,8 @@ create or replace function booking.published_bounds(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 declare
   v_now timestamptz := booking.now();
@@ -834,6 +846,7 @@ create or replace function booking.working_time(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 set jit = off
 as $$
 begin
@@ -1055,6 +1068,7 @@ create or replace function booking.find_differences(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 set enable_nestloop = off
 set jit = off
 as $$
@@ -1072,7 +1086,11 @@ begin
   return query
   with wanted as (
     select e.staff_id, e.location_id, e.shape_id, e.start_time,
-      to_jsonb(e) - '{staff_id,location_id,shape_id,start_time}'::text[] as content
+      to_jsonb(e) - '{staff_id,location_id,shape_id,start_time}'::text[] as content,
+      -- Said twice, the second is missing: nothing can be stored twice.
+      row_number() over (
+        partition by e.staff_id, e.location_id, e.shape_id, e.start_time
+      ) as copy
     from booking.expected_slots(p_tenant_id, v_staff_ids, null, null) e
   ),
   found as (
@@ -1098,7 +1116,7 @@ begin
   from wanted w
   full join found f
     on f.staff_id = w.staff_id and f.location_id = w.location_id
-    and f.shape_id = w.shape_id and f.start_time = w.start_time
+    and f.shape_id = w.shape_id and f.start_time = w.start_time and w.copy = 1
   where f.content is distinct from w.content
   order by 1, 5, 4;
 end
@@ -1113,6 +1131,33 @@ comment on function booking.find_differences(uuid, uuid[]) is
 -- staff_id order. An UPDATE and not a bare lock, so that a REPEATABLE READ writer fails with 40001
 -- instead of publishing from an old snapshot. Once per transaction, or long ones turn quadratic.
 -- Look at nothing before it, and look in a statement of its own.
+
+-- Whether this transaction wrote a row version that it sees, itself or in a savepoint: one that is
+-- seen and not committed. A wrong "no" only raises a revision twice.
+create or replace function booking.is_own_version(p_xmin xid) returns boolean
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_own bigint := pg_current_xact_id()::text::bigint;
+  -- How much younger than this transaction its writer is, on the circle of 32-bit ids.
+  v_distance bigint := mod(
+    p_xmin::text::bigint - mod(v_own, 4294967296) + 4294967296 + 2147483648, 4294967296
+  ) - 2147483648;
+begin
+  if v_distance <= 0 then
+    return v_distance = 0;
+  end if;
+  return pg_xact_status((v_own + v_distance)::text::xid8) = 'in progress';
+exception when invalid_parameter_value then
+  -- A row frozen long ago, whose 32-bit id has not been given out again yet.
+  return false;
+end
+$$;
+
+comment on function booking.is_own_version(xid) is
+  'Whether the current transaction, or a savepoint of it, wrote a row version with this xmin.';
+
 create or replace function booking.lock_calendars(p_tenant_id uuid, p_staff_ids uuid[])
 returns void
 language plpgsql volatile parallel unsafe
@@ -1127,7 +1172,7 @@ begin
     update booking.calendars c
     set revision = c.revision + 1
     where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id
-      and c.xmin is distinct from pg_current_xact_id()::xid;
+      and not booking.is_own_version(c.xmin);
 
     if not found and not exists (
       select from booking.calendars c
@@ -1203,8 +1248,9 @@ outside a transaction block.';
 
 -- sql/30_slots/people_at.sql
 
--- Whom a change at some places concerns: everybody with weekly hours, exceptions or slots there,
--- and for a null among the places everybody of the tenant. Reads only; ask after lock_tenant.
+-- Whom a change at some places concerns: everybody with weekly hours, exceptions, booked or held
+-- slots there, and for a null among the places everybody of the tenant. Reads only; ask after
+-- lock_tenant.
 create or replace function booking.people_at(p_tenant_id uuid, p_location_ids uuid[])
 returns uuid[]
 language sql stable parallel safe
@@ -1226,10 +1272,16 @@ as $$
           where e.tenant_id = p_tenant_id and e.staff_id = c.staff_id
             and e.location_id = any (p_location_ids)
         )
+        -- Their slots are kept, whether or not anybody works there.
         or exists (
-          select from booking.availability_slots s
-          where s.tenant_id = p_tenant_id and s.staff_id = c.staff_id
-            and s.location_id = any (p_location_ids)
+          select from booking.appointments a
+          where a.tenant_id = p_tenant_id and a.staff_id = c.staff_id
+            and a.location_id = any (p_location_ids) and a.slot_id is not null
+        )
+        or exists (
+          select from booking.slot_reservations h
+          where h.tenant_id = p_tenant_id and h.staff_id = c.staff_id
+            and h.location_id = any (p_location_ids)
         )
       )
     order by c.staff_id
@@ -1359,6 +1411,8 @@ create or replace function booking.refresh_horizon(
 language plpgsql volatile parallel unsafe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 set enable_nestloop = off
 as $$
 declare
@@ -1481,6 +1535,7 @@ set search_path = ''
 -- The plan is made once, perhaps while the table is empty, and must hold when it is not: rows are
 -- found by arrays of ids, which only an index can serve, and joined by hashing.
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 set enable_nestloop = off
 set jit = off
 as $$
@@ -1737,6 +1792,13 @@ begin
   from booking.tenants t
   where t.id = new.tenant_id;
 
+  if new.capacity > 1 and tg_op = 'INSERT' then
+    -- Only a name yet: create_group_shape makes it once the row is really there, which it may
+    -- never be (on conflict).
+    new.shape_id := gen_random_uuid();
+    return new;
+  end if;
+
   if new.capacity > 1 then
     insert into booking.slot_shapes as sh (
       tenant_id, duration_minutes, buffer_before_minutes, buffer_after_minutes, step_minutes,
@@ -1779,6 +1841,46 @@ begin
 end
 $$;
 
+-- The shape of a new class, under the name that find_shape gave it.
+create or replace function booking.create_group_shape() returns trigger
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+as $$
+begin
+  insert into booking.slot_shapes (
+    tenant_id, id, duration_minutes, buffer_before_minutes, buffer_after_minutes, step_minutes,
+    min_notice_minutes, max_advance_days, group_type_id
+  )
+  select
+    new.tenant_id, new.shape_id, new.duration_minutes, new.buffer_before_minutes,
+    new.buffer_after_minutes, coalesce(new.slot_step_minutes, t.slot_step_minutes),
+    coalesce(new.min_notice_minutes, t.min_notice_minutes), new.max_advance_days, new.id
+  from booking.tenants t
+  where t.id = new.tenant_id;
+  return null;
+end
+$$;
+
+-- Shapes are never deleted, so neither is a type that has been a class.
+create or replace function booking.refuse_class_delete() returns trigger
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from booking.slot_shapes sh
+    where sh.tenant_id = old.tenant_id and sh.group_type_id = old.id
+  ) then
+    raise exception using
+      errcode = 'foreign_key_violation',
+      message = format('appointment type "%s" is or was a class and cannot be deleted', old.code),
+      detail = 'Its slots keep their ids as long as anything may name them.',
+      hint = 'Set is_active to false.';
+  end if;
+  return old;
+end
+$$;
+
 create or replace function booking.appointment_types_changed() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
@@ -1809,10 +1911,14 @@ begin
       from booking.staff_appointment_types o
       where o.tenant_id = v_tenant_id and o.appointment_type_id = any (v_type_ids)
       union
-      select s.staff_id
-      from booking.availability_slots s
-      join booking.slot_shapes sh on sh.tenant_id = v_tenant_id and sh.id = s.shape_id
-      where s.tenant_id = v_tenant_id and sh.group_type_id = any (v_type_ids)
+      select a.staff_id
+      from booking.appointments a
+      where a.tenant_id = v_tenant_id and a.appointment_type_id = any (v_type_ids)
+        and a.slot_id is not null
+      union
+      select h.staff_id
+      from booking.slot_reservations h
+      where h.tenant_id = v_tenant_id and h.appointment_type_id = any (v_type_ids)
       order by 1
     ), 'appointment_types changed');
   end loop;
@@ -1835,6 +1941,15 @@ create or replace trigger appointment_types_refuse_other_key
 before update of tenant_id, id on booking.appointment_types
 for each row when (old.tenant_id <> new.tenant_id or old.id <> new.id)
 execute function booking.refuse_other_key();
+
+create or replace trigger appointment_types_inserted
+after insert on booking.appointment_types
+for each row when (new.capacity > 1)
+execute function booking.create_group_shape();
+
+create or replace trigger appointment_types_refuse_class_delete
+before delete on booking.appointment_types
+for each row execute function booking.refuse_class_delete();
 
 create or replace trigger appointment_types_refuse_truncate
 before truncate on booking.appointment_types
@@ -2169,6 +2284,31 @@ after delete on booking.busy_times
 referencing old table as changed_rows
 for each statement execute function booking.busy_times_changed();
 
+-- sql/50_triggers/calendars.sql
+
+-- calendars: they come and go with their people. Without one nobody could be locked, nor compared.
+
+create or replace function booking.refuse_calendar_delete() returns trigger
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  raise exception using
+    errcode = 'feature_not_supported',
+    message = 'calendars follow booking.staff and are not deleted by hand',
+    hint = 'Delete or deactivate the staff member.';
+end
+$$;
+
+create or replace trigger calendars_refuse_delete
+before delete on booking.calendars
+for each row when (pg_trigger_depth() = 0)
+execute function booking.refuse_calendar_delete();
+
+create or replace trigger calendars_refuse_truncate
+before truncate on booking.calendars
+for each statement execute function booking.refuse_truncate();
+
 -- sql/50_triggers/locations.sql
 
 -- locations: zone and activity concern everyone who works there.
@@ -2194,6 +2334,19 @@ begin
       v_tenant_id, booking.people_at(v_tenant_id, v_location_ids), 'locations changed'
     );
   end loop;
+  return null;
+end
+$$;
+
+-- Foreign keys have seen to it that nothing but past slots is left of a place that is deleted.
+create or replace function booking.locations_deleted() returns trigger
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+as $$
+begin
+  delete from booking.availability_slots s
+  using changed_rows o
+  where s.tenant_id = o.tenant_id and s.location_id = o.id;
   return null;
 end
 $$;
@@ -2225,6 +2378,11 @@ create or replace trigger locations_updated
 after update on booking.locations
 referencing old table as old_rows new table as changed_rows
 for each statement execute function booking.locations_changed();
+
+create or replace trigger locations_deleted
+after delete on booking.locations
+referencing old table as changed_rows
+for each statement execute function booking.locations_deleted();
 
 -- sql/50_triggers/members.sql
 
@@ -2291,7 +2449,9 @@ for each row execute function booking.touch_updated_at();
 -- sql/50_triggers/slot_reservations.sql
 
 -- slot_reservations: holds change who may book until when, so the hold columns of the slots they
--- overlap follow in the same transaction. Runs as the owner because only the owner writes slots.
+-- overlap follow in the same transaction. Whoever deletes holds of a calendar that others may book
+-- in locks it first, or the two wait for each other: a raw DELETE has the hold before the
+-- calendar. Runs as the owner because only the owner writes slots.
 create or replace function booking.slot_reservations_changed() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
@@ -2327,16 +2487,22 @@ begin
 end
 $$;
 
--- Under the lock: expired holds go, what the shape and type say is filled in, and a live
--- appointment is refused as it would be by the other side.
+-- Under the lock: expired holds go before a new one comes, what the shape and type say is filled
+-- in, and a live appointment is refused as it would be by the other side.
 create or replace function booking.check_hold() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 begin
-  delete from booking.slot_reservations h
-  where h.tenant_id = new.tenant_id and h.staff_id = new.staff_id
-    and h.expires_at <= booking.now() and h.id <> new.id;
+  if tg_op = 'UPDATE' and new.slot_id = old.slot_id then
+    return new;
+  end if;
+
+  if tg_op = 'INSERT' then
+    delete from booking.slot_reservations h
+    where h.tenant_id = new.tenant_id and h.staff_id = new.staff_id
+      and h.expires_at <= booking.now();
+  end if;
 
   select
     booking.claim_of(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -99,6 +100,14 @@ def need_extension(server: Server) -> Callable[[str], None]:
             pytest.skip(f"{NO_EXTENSION} {extension}")
 
     return need
+
+
+def pytest_configure() -> None:
+    """Let commands be interrupted, also where this run was started in the background.
+
+    A shell starts background jobs with SIGINT ignored, and each process inherits that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Starting the server: once for a run. Under pytest-xdist the controller does it for its workers.

@@ -122,7 +122,7 @@ MUTATIONS = [
                 "sql/30_slots/lock_calendars.sql",
                 "    update booking.calendars c\n    set revision = c.revision + 1\n"
                 "    where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id\n"
-                "      and c.xmin is distinct from pg_current_xact_id()::xid;\n",
+                "      and not booking.is_own_version(c.xmin);\n",
                 "    perform from booking.calendars c\n"
                 "    where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id for no key update;\n",
             ),
@@ -259,6 +259,17 @@ MUTATIONS = [
             ),
         ),
         RACES,
+    ),
+    Mutation(
+        "a gapless grid runs on past its piece",
+        (
+            (
+                "sql/20_calculator/calculate_slots.sql",
+                "        and upper(b.period) + o.buffer_before < c.ends_at\n",
+                "",
+            ),
+        ),
+        RAW,
     ),
     Mutation(
         "the policy shows what is taken",

@@ -1,6 +1,9 @@
 -- What takes people's time: the claims of live appointments and the busy times that touch a period.
 -- Holds are not among them: they expire by the clock, which is not the calculator's business.
 -- Reads only; refuses nothing.
+--
+-- Here and in the functions that use it the plan is made once, perhaps while tables are empty, and
+-- must hold when they are not: no sequential scans, and no JIT, which a plan's cost would start.
 create or replace function booking.busy_time(
   p_tenant_id uuid,
   p_staff_ids uuid[],
@@ -16,6 +19,7 @@ create or replace function booking.busy_time(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 set jit = off
 as $$
 begin

@@ -34,6 +34,7 @@ create or replace function booking.calculate_slots(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 -- The planner cannot know how many rows the functions and ranges below yield, expects few, and
 -- would compare each piece with each: hash instead.
 set enable_nestloop = off
@@ -205,11 +206,15 @@ begin
       union all
       -- (travel time from the appointment's location is added here)
       select c.piece, o.shape_id, upper(b.period) + o.buffer_before, c.ends_at
-      from candidates c
+      from busy b
+      join piece_days d
+        on d.staff_id = b.staff_id
+        and d.day = date_bin('1 day', upper(b.period), '2000-01-01 00:00+00')
+      join candidates c on c.piece = d.piece
       join offers o on o.staff_id = c.staff_id
-      join busy b on b.staff_id = c.staff_id
       where v_alignment = 'gapless'
         and upper(b.period) >= c.starts_at and upper(b.period) < c.ends_at
+        and upper(b.period) + o.buffer_before < c.ends_at
         and not (o.is_group and b.is_appointment and b.shape_id is not distinct from o.shape_id)
     ) as g
 

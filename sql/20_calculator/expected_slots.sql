@@ -31,6 +31,7 @@ create or replace function booking.expected_slots(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 -- As in calculate_slots: how many rows the functions yield is not to be foreseen.
 set enable_nestloop = off
 set jit = off

@@ -18,6 +18,8 @@ create or replace function booking.published_bounds(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 declare
   v_now timestamptz := booking.now();

@@ -12,6 +12,8 @@ create or replace function booking.refresh_horizon(
 language plpgsql volatile parallel unsafe
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 set enable_nestloop = off
 as $$
 declare

@@ -15,6 +15,7 @@ set search_path = ''
 -- The plan is made once, perhaps while the table is empty, and must hold when it is not: rows are
 -- found by arrays of ids, which only an index can serve, and joined by hashing.
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 set enable_nestloop = off
 set jit = off
 as $$

@@ -20,6 +20,13 @@ begin
   from booking.tenants t
   where t.id = new.tenant_id;
 
+  if new.capacity > 1 and tg_op = 'INSERT' then
+    -- Only a name yet: create_group_shape makes it once the row is really there, which it may
+    -- never be (on conflict).
+    new.shape_id := gen_random_uuid();
+    return new;
+  end if;
+
   if new.capacity > 1 then
     insert into booking.slot_shapes as sh (
       tenant_id, duration_minutes, buffer_before_minutes, buffer_after_minutes, step_minutes,
@@ -62,6 +69,46 @@ begin
 end
 $$;
 
+-- The shape of a new class, under the name that find_shape gave it.
+create or replace function booking.create_group_shape() returns trigger
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+as $$
+begin
+  insert into booking.slot_shapes (
+    tenant_id, id, duration_minutes, buffer_before_minutes, buffer_after_minutes, step_minutes,
+    min_notice_minutes, max_advance_days, group_type_id
+  )
+  select
+    new.tenant_id, new.shape_id, new.duration_minutes, new.buffer_before_minutes,
+    new.buffer_after_minutes, coalesce(new.slot_step_minutes, t.slot_step_minutes),
+    coalesce(new.min_notice_minutes, t.min_notice_minutes), new.max_advance_days, new.id
+  from booking.tenants t
+  where t.id = new.tenant_id;
+  return null;
+end
+$$;
+
+-- Shapes are never deleted, so neither is a type that has been a class.
+create or replace function booking.refuse_class_delete() returns trigger
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from booking.slot_shapes sh
+    where sh.tenant_id = old.tenant_id and sh.group_type_id = old.id
+  ) then
+    raise exception using
+      errcode = 'foreign_key_violation',
+      message = format('appointment type "%s" is or was a class and cannot be deleted', old.code),
+      detail = 'Its slots keep their ids as long as anything may name them.',
+      hint = 'Set is_active to false.';
+  end if;
+  return old;
+end
+$$;
+
 create or replace function booking.appointment_types_changed() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
@@ -92,10 +139,14 @@ begin
       from booking.staff_appointment_types o
       where o.tenant_id = v_tenant_id and o.appointment_type_id = any (v_type_ids)
       union
-      select s.staff_id
-      from booking.availability_slots s
-      join booking.slot_shapes sh on sh.tenant_id = v_tenant_id and sh.id = s.shape_id
-      where s.tenant_id = v_tenant_id and sh.group_type_id = any (v_type_ids)
+      select a.staff_id
+      from booking.appointments a
+      where a.tenant_id = v_tenant_id and a.appointment_type_id = any (v_type_ids)
+        and a.slot_id is not null
+      union
+      select h.staff_id
+      from booking.slot_reservations h
+      where h.tenant_id = v_tenant_id and h.appointment_type_id = any (v_type_ids)
       order by 1
     ), 'appointment_types changed');
   end loop;
@@ -118,6 +169,15 @@ create or replace trigger appointment_types_refuse_other_key
 before update of tenant_id, id on booking.appointment_types
 for each row when (old.tenant_id <> new.tenant_id or old.id <> new.id)
 execute function booking.refuse_other_key();
+
+create or replace trigger appointment_types_inserted
+after insert on booking.appointment_types
+for each row when (new.capacity > 1)
+execute function booking.create_group_shape();
+
+create or replace trigger appointment_types_refuse_class_delete
+before delete on booking.appointment_types
+for each row execute function booking.refuse_class_delete();
 
 create or replace trigger appointment_types_refuse_truncate
 before truncate on booking.appointment_types

@@ -25,6 +25,19 @@ begin
 end
 $$;
 
+-- Foreign keys have seen to it that nothing but past slots is left of a place that is deleted.
+create or replace function booking.locations_deleted() returns trigger
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+as $$
+begin
+  delete from booking.availability_slots s
+  using changed_rows o
+  where s.tenant_id = o.tenant_id and s.location_id = o.id;
+  return null;
+end
+$$;
+
 create or replace trigger locations_1_check_time_zone
 before insert on booking.locations
 for each row when (new.timezone is not null)
@@ -52,3 +65,8 @@ create or replace trigger locations_updated
 after update on booking.locations
 referencing old table as old_rows new table as changed_rows
 for each statement execute function booking.locations_changed();
+
+create or replace trigger locations_deleted
+after delete on booking.locations
+referencing old table as changed_rows
+for each statement execute function booking.locations_deleted();

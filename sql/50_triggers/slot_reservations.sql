@@ -1,5 +1,7 @@
 -- slot_reservations: holds change who may book until when, so the hold columns of the slots they
--- overlap follow in the same transaction. Runs as the owner because only the owner writes slots.
+-- overlap follow in the same transaction. Whoever deletes holds of a calendar that others may book
+-- in locks it first, or the two wait for each other: a raw DELETE has the hold before the
+-- calendar. Runs as the owner because only the owner writes slots.
 create or replace function booking.slot_reservations_changed() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
@@ -35,16 +37,22 @@ begin
 end
 $$;
 
--- Under the lock: expired holds go, what the shape and type say is filled in, and a live
--- appointment is refused as it would be by the other side.
+-- Under the lock: expired holds go before a new one comes, what the shape and type say is filled
+-- in, and a live appointment is refused as it would be by the other side.
 create or replace function booking.check_hold() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 begin
-  delete from booking.slot_reservations h
-  where h.tenant_id = new.tenant_id and h.staff_id = new.staff_id
-    and h.expires_at <= booking.now() and h.id <> new.id;
+  if tg_op = 'UPDATE' and new.slot_id = old.slot_id then
+    return new;
+  end if;
+
+  if tg_op = 'INSERT' then
+    delete from booking.slot_reservations h
+    where h.tenant_id = new.tenant_id and h.staff_id = new.staff_id
+      and h.expires_at <= booking.now();
+  end if;
 
   select
     booking.claim_of(

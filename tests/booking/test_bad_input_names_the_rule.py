@@ -87,7 +87,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "schedule_exceptions",
         {"last_date": "infinity", "kind": "closed"},
-        "exception_dates_are_finite",
+        "exception_dates_are_between_1900_and_9999",
     ),
     ("breaks", {"weekday": 8}, "break_weekday_is_1_monday_to_7_sunday"),
     (
@@ -96,7 +96,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "busy_time_ends_after_it_starts",
     ),
     ("busy_times", {"start_time": TEN, "end_time": TEN}, "busy_time_ends_after_it_starts"),
-    ("busy_times", {"start_time": "-infinity", "end_time": TEN}, "busy_time_is_finite"),
+    (
+        "busy_times",
+        {"start_time": "-infinity", "end_time": TEN},
+        "busy_time_is_between_1900_and_9999",
+    ),
     ("appointments", {"end_time": TEN - timedelta(minutes=30)}, "end_time_is_after_start_time"),
     ("appointments", {"buffer_before_minutes": -5}, "appointment_buffers_are_0_to_1440"),
     ("appointments", {"status": "tentative"}, "status_is_known"),

@@ -155,6 +155,23 @@ def test_an_evening_appointment_moves_the_grid_of_the_following_morning(salon: S
     assert salon.differences() == []
 
 
+def test_an_end_that_buffers_push_past_midnight_begins_no_grid(salon: Salon) -> None:
+    salon.db.execute("update booking.tenants set slot_alignment = 'gapless'")
+    salon.db.execute("update booking.working_hours set start_time = '00:00', end_time = '24:00'")
+    salon.db.execute(
+        "update booking.appointment_types set buffer_before_minutes = 30, slot_step_minutes = 7"
+        " where code = 'cut'"
+    )
+    salon.insert(
+        "busy_times",
+        staff_id=salon.person,
+        start_time=TEN + timedelta(hours=10),
+        end_time=TEN + timedelta(hours=13, minutes=45),
+    )
+    assert starts(salon, salon.cut, "2026-03-04")[:2] == ["00:21", "00:28"]
+    assert salon.differences() == []
+
+
 def test_a_long_type_is_recalculated_as_far_back_as_it_reaches(salon: Salon) -> None:
     work_at_night(salon)
     salon.db.execute("update booking.working_hours set end_time = '22:00'")
@@ -247,6 +264,45 @@ def test_a_held_slot_whose_hours_go_stays_hidden_when_the_hold_expires(salon: Sa
     assert row == [(False, datetime(2026, 3, 2, 6, 10, tzinfo=UTC))]
     salon.db.execute("delete from booking.slot_reservations")
     assert salon.db.execute("select count(*) from booking.availability_slots").fetchone() == (0,)
+
+
+def test_several_expired_holds_can_be_prolonged_together(salon: Salon) -> None:
+    for hours in (0, 1):
+        salon.hold(salon.cut, TEN + timedelta(hours=hours))
+    set_clock(salon.db, "2026-03-02 08:00+01")
+    salon.db.execute("update booking.slot_reservations set expires_at = '2026-03-02 09:00+01'")
+    assert not salon.available(salon.cut)
+    assert salon.differences() == []
+
+
+# Classes and what an upsert leaves behind
+
+
+def test_an_upsert_of_a_class_leaves_its_shape_alone(salon: Salon) -> None:
+    before = starts(salon, salon.course)
+    upsert = (
+        "insert into booking.appointment_types"
+        " (tenant_id, code, name, duration_minutes, capacity, slot_step_minutes)"
+        " values (%s, 'course', 'Course II', 60, 10, 20) on conflict (tenant_id, code) do "
+    )
+    salon.db.execute((upsert + "nothing").encode(), (salon.tenant,))
+    assert starts(salon, salon.course) == before
+    salon.db.execute((upsert + "update set name = excluded.name").encode(), (salon.tenant,))
+    assert starts(salon, salon.course) == before
+    assert salon.differences() == []
+    salon.db.execute(
+        (upsert + "update set slot_step_minutes = excluded.slot_step_minutes").encode(),
+        (salon.tenant,),
+    )
+    assert starts(salon, salon.course)[:2] == ["09:00", "09:20"]
+    assert salon.differences() == []
+
+
+def test_a_class_is_deactivated_and_never_deleted(salon: Salon) -> None:
+    salon.db.execute("delete from booking.staff_appointment_types")
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match='"course" is or was a class'):
+        salon.db.execute("delete from booking.appointment_types where code = 'course'")
+    salon.db.execute("delete from booking.appointment_types where code = 'cut'")
 
 
 # Refreshing
@@ -369,6 +425,38 @@ def test_a_wide_change_in_repeatable_read_is_refused(salon: Salon) -> None:
     ):
         salon.db.execute("update booking.appointment_types set duration_minutes = 45")
     salon.db.execute("rollback")
+
+
+def test_a_zone_that_moves_a_booked_slot_into_the_window_publishes_it(salon: Salon) -> None:
+    east = salon.insert("locations", name="East", timezone="Pacific/Kiritimati")
+    shape = salon.slot(salon.cut)["shape_id"]
+    salon.db.execute(
+        "insert into booking.appointments (tenant_id, staff_id, location_id, appointment_type_id,"
+        " shape_id, slot_id, start_time, end_time)"
+        " select tenant, person, place, %s, shape,"
+        "   booking.slot_id(tenant, person, place, start, shape), start, start + interval '30 min'"
+        " from (values (%s::uuid, %s::uuid, %s::uuid, %s::uuid, %s::timestamptz))"
+        "   as v(tenant, person, place, shape, start)",
+        (salon.cut, salon.tenant, salon.person, east, shape, "2026-03-12 15:00+01"),
+    )
+    salon.db.execute(
+        "update booking.locations set timezone = 'Europe/Berlin' where id = %s", (east,)
+    )
+    assert salon.differences() == []
+
+
+def test_past_slots_of_a_place_go_with_it(salon: Salon) -> None:
+    salon.db.execute("update booking.working_hours set valid_until = '2026-03-02'")
+    set_clock(salon.db, "2026-03-03 07:00+01")
+    salon.db.execute("delete from booking.working_hours")
+    salon.db.execute("delete from booking.locations")
+    assert salon.db.execute("select count(*) from booking.availability_slots").fetchone() == (0,)
+
+
+def test_calendars_are_not_deleted_by_hand(salon: Salon) -> None:
+    for statement in (b"delete from booking.calendars", b"truncate booking.calendars cascade"):
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            salon.db.execute(statement)
 
 
 def test_deleting_a_person_takes_calendar_and_slots_along(salon: Salon) -> None:

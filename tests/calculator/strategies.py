@@ -188,7 +188,7 @@ class _Maker:
                 if day.isoweekday() == row.weekday
             ]
             day = self.one_of(tuple(days) or (self.from_date,))
-            if self.one_in(3):
+            if self.one_in(4):
                 overnight = 1440 if row.end_minute <= row.start_minute else 0
                 minute = row.end_minute + overnight - step * self.number(0, 3)
             else:
@@ -313,7 +313,8 @@ class _Maker:
             return Appointment(
                 appointment_id, person, place, None, None, start, claim_start, end, status
             )
-        shape = self.one_of(tuple(self.shapes))
+        classes = [shape for shape in self.shapes if shape.group_type_id is not None]
+        shape = self.one_of(tuple(classes if classes and self.one_in(2) else self.shapes))
         claim = _claim(shape, start)
         return Appointment(appointment_id, person, place, shape.id, an_id(6), start, *claim, status)
 

@@ -320,6 +320,32 @@ def test_a_calendar_is_locked_once_in_a_transaction(salon: Salon) -> None:
     assert salon.db.execute(revision).fetchone() == (before[0] + 1,)
 
 
+def test_nor_more_than_once_where_savepoints_wrote_it(salon: Salon) -> None:
+    revision = "select revision from booking.calendars"
+    before = salon.db.execute(revision).fetchone()
+    assert before is not None
+    with salon.db.transaction():
+        with salon.db.transaction():
+            salon.appointment()
+            salon.appointment(TEN + timedelta(hours=1))
+        with salon.db.transaction():
+            salon.appointment(TEN + timedelta(hours=2))
+    assert salon.db.execute(revision).fetchone() == (before[0] + 1,)
+
+
+def test_a_savepoint_that_is_rolled_back_leaves_no_lock_to_rely_on(salon: Salon) -> None:
+    revision = "select revision from booking.calendars"
+    before = salon.db.execute(revision).fetchone()
+    assert before is not None
+    with salon.db.transaction():
+        with salon.db.transaction(force_rollback=True):
+            salon.appointment()
+        assert salon.db.execute(revision).fetchone() == before
+        salon.appointment()
+        assert salon.db.execute(revision).fetchone() == (before[0] + 1,)
+    assert salon.differences() == []
+
+
 def test_neighbours_booked_and_cancelled_at_random_by_eight_sessions_leave_exact_slots(
     salon: Salon, connect: Callable[[], Session]
 ) -> None:
