@@ -103,10 +103,11 @@ def need_extension(server: Server) -> Callable[[str], None]:
 
 
 def pytest_configure() -> None:
-    """Let commands be interrupted, also where this run was started in the background.
+    """Stop servers also when this run is ended by SIGTERM, and let commands be interrupted.
 
-    A shell starts background jobs with SIGINT ignored, and each process inherits that.
+    A shell starts background jobs with SIGINT ignored, which every process below would inherit.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
