@@ -64,7 +64,7 @@ BUFFERS = (0, 0, 0, 5, 10, 30, 60, 90)
 
 @st.composite
 def made_up_calendars(draw: st.DrawFn, alignment: str) -> MadeUpCalendar:
-    """Calendars of one tenant with that alignment, one to three people and one or two places."""
+    """Calendars of one tenant with that alignment, one or two people and places."""
     change = draw(st.sampled_from(("forward", "back", None)))
     zone = draw(st.sampled_from(_zones_with(change)))
     if change is None:

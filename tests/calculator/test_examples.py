@@ -942,3 +942,20 @@ def test_rows_are_published_from_today_to_the_horizon() -> None:
         "2025-01-06 09:00 | 2025-01-07 09:00 | 2025-01-08 09:00"
     )
     assert all(row.end_time - row.start_time == 60 * MINUTE for row in rows)
+
+
+def test_endless_validity_and_the_last_year_are_read(module_db: psycopg.Connection) -> None:
+    made_up = Example("", busy=(busy("2025-01-06 10:00", "2025-01-06 11:00"),), starts="").made_up()
+    with module_db.transaction(force_rollback=True):
+        insert(module_db, made_up)
+        module_db.execute("set local session_replication_role = replica")
+        module_db.execute(
+            "update booking.working_hours set valid_from = '-infinity', valid_until = 'infinity'"
+        )
+        module_db.execute("update booking.busy_times set end_time = '9999-12-31 00:00+00'")
+        calendar = reference.load_calendar(
+            module_db, made_up.calendar.tenant.id, made_up.from_date, made_up.to_date
+        )
+    slots = reference.calculate_slots(calendar, ANNA, made_up.from_date, made_up.to_date)
+    starts = written((slot.start_time, slot.is_available) for slot in slots)
+    assert starts == "2025-01-06 09:00 10:00x 11:00x"
