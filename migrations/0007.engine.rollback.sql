@@ -322,6 +322,8 @@ drop function booking.calculate_slots;
 
 drop function booking.busy_time;
 
+drop function booking.bookable_from;
+
 drop function booking.check_time_zone;
 
 drop function booking.is_time_zone;

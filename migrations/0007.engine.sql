@@ -194,6 +194,32 @@ begin
 end
 $$;
 
+-- sql/20_calculator/bookable_from.sql
+
+-- Rule 6: from when a slot may be booked, null for always: the greatest advance before its start.
+-- The horizon is counted in the location's days; where those are not the tenant's, by which
+-- materialized_until is set, it is written into the slot. Inlinable on purpose, hence without a
+-- pinned search_path. Reads nothing, refuses nothing.
+create or replace function booking.bookable_from(
+  p_start_time timestamptz,
+  p_max_advance_days integer,
+  p_zone text,
+  p_tenant_zone text,
+  p_horizon_days integer
+) returns timestamptz
+language sql stable parallel safe
+as $$
+  select greatest(
+    p_start_time - p_max_advance_days * interval '24 hours',
+    case when p_zone <> p_tenant_zone then booking.first_instant(
+      ((p_start_time at time zone p_zone)::date - p_horizon_days)::timestamp, p_zone
+    ) end
+  )
+$$;
+
+comment on function booking.bookable_from(timestamptz, integer, text, text, integer) is
+  'Rule 6: the first instant at which a slot may be booked; null is no bound. Design, section 4.';
+
 -- sql/20_calculator/busy_time.sql
 
 -- What takes people's time: the claims of live appointments and the busy times that touch a period.
@@ -337,7 +363,7 @@ begin
       sh.buffer_after_minutes * interval '1 minute' as buffer_after,
       sh.step_minutes * interval '1 minute' as step,
       sh.min_notice_minutes * interval '1 minute' as notice,
-      sh.max_advance_days * interval '24 hours' as advance
+      sh.max_advance_days
     from booking.staff_appointment_types o
     join booking.appointment_types t on t.tenant_id = p_tenant_id and t.id = o.appointment_type_id
     join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = t.shape_id
@@ -477,7 +503,8 @@ begin
   series as materialized (
     select
       c.staff_id, c.location_id, c.zone, o.shape_id, o.is_group, o.capacity, o.duration_minutes,
-      o.duration, o.buffer_before, o.buffer_after, o.notice, o.advance, o.step,
+      o.duration, o.buffer_before, o.buffer_after, o.notice, o.max_advance_days,
+      o.step,
       c.first_start, c.end_of_starts, pb.busy, pb.busy_elsewhere,
       g.origin,
       least(g.until - interval '1 microsecond', c.run_ends_at - o.duration) as last_start,
@@ -517,17 +544,8 @@ begin
       else not coalesce(s.busy && s.claim, false)
     end,
     -- Rule 5 (daily limits, compact schedules) belongs here.
-    -- Rule 6. The horizon is counted in the location's days: where those are not the tenant's, by
-    -- which materialized_until is set, it is written into the slot.
-    case
-      when s.zone <> v_zone then greatest(
-        s.start - s.advance,
-        booking.first_instant(
-          ((s.start at time zone s.zone)::date - v_horizon_days)::timestamp, s.zone
-        )
-      )
-      else s.start - s.advance
-    end,
+    -- Rule 6.
+    booking.bookable_from(s.start, s.max_advance_days, s.zone, v_zone, v_horizon_days),
     s.start - s.notice
   from slots s
   left join attended a
@@ -696,15 +714,9 @@ begin
         sh.buffer_before_minutes, sh.buffer_after_minutes
       ) as claim,
       coalesce(t.capacity, 1) as capacity,
-      case
-        when b.zone <> b.tenant_zone then greatest(
-          n.start_time - sh.max_advance_days * interval '24 hours',
-          booking.first_instant(
-            ((n.start_time at time zone b.zone)::date - b.booking_horizon_days)::timestamp, b.zone
-          )
-        )
-        else n.start_time - sh.max_advance_days * interval '24 hours'
-      end as bookable_from,
+      booking.bookable_from(
+        n.start_time, sh.max_advance_days, b.zone, b.tenant_zone, b.booking_horizon_days
+      ) as bookable_from,
       n.start_time - sh.min_notice_minutes * interval '1 minute' as bookable_until
     from named n
     join bounds b

@@ -91,7 +91,7 @@ begin
       sh.buffer_after_minutes * interval '1 minute' as buffer_after,
       sh.step_minutes * interval '1 minute' as step,
       sh.min_notice_minutes * interval '1 minute' as notice,
-      sh.max_advance_days * interval '24 hours' as advance
+      sh.max_advance_days
     from booking.staff_appointment_types o
     join booking.appointment_types t on t.tenant_id = p_tenant_id and t.id = o.appointment_type_id
     join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = t.shape_id
@@ -231,7 +231,8 @@ begin
   series as materialized (
     select
       c.staff_id, c.location_id, c.zone, o.shape_id, o.is_group, o.capacity, o.duration_minutes,
-      o.duration, o.buffer_before, o.buffer_after, o.notice, o.advance, o.step,
+      o.duration, o.buffer_before, o.buffer_after, o.notice, o.max_advance_days,
+      o.step,
       c.first_start, c.end_of_starts, pb.busy, pb.busy_elsewhere,
       g.origin,
       least(g.until - interval '1 microsecond', c.run_ends_at - o.duration) as last_start,
@@ -271,17 +272,8 @@ begin
       else not coalesce(s.busy && s.claim, false)
     end,
     -- Rule 5 (daily limits, compact schedules) belongs here.
-    -- Rule 6. The horizon is counted in the location's days: where those are not the tenant's, by
-    -- which materialized_until is set, it is written into the slot.
-    case
-      when s.zone <> v_zone then greatest(
-        s.start - s.advance,
-        booking.first_instant(
-          ((s.start at time zone s.zone)::date - v_horizon_days)::timestamp, s.zone
-        )
-      )
-      else s.start - s.advance
-    end,
+    -- Rule 6.
+    booking.bookable_from(s.start, s.max_advance_days, s.zone, v_zone, v_horizon_days),
     s.start - s.notice
   from slots s
   left join attended a

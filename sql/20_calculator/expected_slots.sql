@@ -88,15 +88,9 @@ begin
         sh.buffer_before_minutes, sh.buffer_after_minutes
       ) as claim,
       coalesce(t.capacity, 1) as capacity,
-      case
-        when b.zone <> b.tenant_zone then greatest(
-          n.start_time - sh.max_advance_days * interval '24 hours',
-          booking.first_instant(
-            ((n.start_time at time zone b.zone)::date - b.booking_horizon_days)::timestamp, b.zone
-          )
-        )
-        else n.start_time - sh.max_advance_days * interval '24 hours'
-      end as bookable_from,
+      booking.bookable_from(
+        n.start_time, sh.max_advance_days, b.zone, b.tenant_zone, b.booking_horizon_days
+      ) as bookable_from,
       n.start_time - sh.min_notice_minutes * interval '1 minute' as bookable_until
     from named n
     join bounds b
