@@ -74,6 +74,7 @@ create table booking.settings (
   event_retention_days integer not null default 30,
   job_run_retention_days integer not null default 30,
   verification_retention_days integer not null default 90,
+  hash_salt uuid not null default gen_random_uuid(),
   updated_at timestamptz not null default booking.now(),
   constraint settings_have_one_row check (is_the_only_row),
   constraint trusted_proxies_is_0_to_10 check (trusted_proxies between 0 and 10),
@@ -91,7 +92,8 @@ create table booking.settings (
 
 comment on table booking.settings is
   'The installation: trusted proxies in front of PostgREST, rate limits per minute, days that logs
-are kept, seconds that edges may keep anonymous answers.';
+are kept, seconds that edges may keep anonymous answers. hash_salt keeps hashed addresses from being
+guessed by trying them all.';
 
 insert into booking.settings default values;
 

@@ -94,11 +94,17 @@ create unique index appointments_tenant_id_customer_id_idempotency_key_idx
   on booking.appointments (tenant_id, customer_id, idempotency_key) nulls not distinct
   where (idempotency_key is not null);
 
+-- Ids and keys come without a tenant from clients that know none.
+create index appointments_id_idx on booking.appointments using hash (id);
+
+create index appointments_idempotency_key_idx
+  on booking.appointments (idempotency_key) where (idempotency_key is not null);
+
 create index appointments_tenant_id_staff_id_start_time_idx
   on booking.appointments (tenant_id, staff_id, start_time);
 
-create index appointments_tenant_id_customer_id_idx
-  on booking.appointments (tenant_id, customer_id) where (customer_id is not null);
+create index appointments_customer_id_idx
+  on booking.appointments (customer_id) where (customer_id is not null);
 
 create index appointments_tenant_id_location_id_idx
   on booking.appointments (tenant_id, location_id);
@@ -107,6 +113,10 @@ create index appointments_tenant_id_appointment_type_id_idx
   on booking.appointments (tenant_id, appointment_type_id);
 
 create index appointments_tenant_id_shape_id_idx on booking.appointments (tenant_id, shape_id);
+
+-- What lies ahead: reminders.
+create index appointments_tenant_id_start_time_idx
+  on booking.appointments (tenant_id, start_time) where (status in ('pending', 'confirmed'));
 
 create index appointments_payment_due_at_idx
   on booking.appointments (payment_due_at) where (status = 'pending');
@@ -140,6 +150,9 @@ create table booking.availability_slots (
   primary key (tenant_id, id)
 ) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
 
+-- A slot is reserved by its id alone.
+create index availability_slots_id_idx on booking.availability_slots using hash (id);
+
 -- A person's days, for readers and for the refresh.
 create index availability_slots_tenant_id_staff_id_start_time_idx
   on booking.availability_slots (tenant_id, staff_id, start_time);
@@ -162,7 +175,7 @@ create table booking.slot_reservations (
   seat integer not null default 1,
   session_hash bytea not null,
   customer_id uuid,
-  appointment_type_id uuid not null,
+  appointment_type_id uuid,
   quoted_price_cents integer,
   currency text,
   capacity integer not null default 1,
@@ -210,11 +223,15 @@ create index slot_reservations_tenant_id_appointment_type_id_idx
 
 create index slot_reservations_session_hash_idx on booking.slot_reservations (session_hash);
 
+create index slot_reservations_customer_id_idx
+  on booking.slot_reservations (customer_id) where (customer_id is not null);
+
 create index slot_reservations_expires_at_idx on booking.slot_reservations (expires_at);
 
 comment on table booking.slot_reservations is
-  'Holds. One lives while expires_at lies ahead, whatever the cleanup does; writers first delete the
-calendar''s expired ones under its lock. Sessions are kept as SHA-256 only.';
+  'Holds. One lives while expires_at lies ahead, whatever the cleanup does; writers first delete
+the calendar''s expired ones under its lock. Sessions are kept as SHA-256 only. appointment_type_id
+null: several services fit the slot, and none was named.';
 
 create table booking.calendars (
   tenant_id uuid not null references booking.tenants (id),

@@ -39,13 +39,19 @@ create table booking.events (
   processed_at timestamptz,
   primary key (tenant_id, id),
   constraint event_is_of_an_appointment_of_the_tenant
-    foreign key (tenant_id, appointment_id) references booking.appointments (tenant_id, id),
+    foreign key (tenant_id, appointment_id) references booking.appointments (tenant_id, id)
+    on delete cascade,
   constraint event_kind_is_known
     check (kind in ('booked', 'moved', 'cancelled', 'payment', 'reminder_due')),
   constraint event_payload_is_a_json_object check (jsonb_typeof(payload) = 'object')
 );
 
 create index events_tenant_id_appointment_id_idx on booking.events (tenant_id, appointment_id);
+
+-- One reminder a start: a moved appointment is reminded of again.
+create unique index events_tenant_id_appointment_id_start_time_idx
+  on booking.events (tenant_id, appointment_id, (payload ->> 'start_time'))
+  where (kind = 'reminder_due');
 
 create index events_created_at_idx on booking.events (created_at) where (processed_at is null);
 

@@ -18,9 +18,25 @@ drop view api.staff_appointment_types;
 
 drop view api.staff;
 
+drop function api.reserve_slot;
+
+drop function api.reschedule_appointment;
+
+drop function api.release_slot;
+
+drop function api.record_payment;
+
 drop view api.locations;
 
+drop function api.get_reservations;
+
+drop function api.create_appointment;
+
+drop function api.cancel_appointment;
+
 drop view api.availability_slots;
+
+drop view api.appointments;
 
 drop view api.appointment_types;
 
@@ -33,6 +49,14 @@ drop policy everyone_reads_active on booking.staff;
 drop policy everyone_reads_active on booking.locations;
 
 drop policy everyone_reads_bookable on booking.availability_slots;
+
+drop policy service_does_all on booking.appointments;
+
+drop policy members_update on booking.appointments;
+
+drop policy members_insert on booking.appointments;
+
+drop policy customers_and_members_read on booking.appointments;
 
 drop policy everyone_reads_active on booking.appointment_types;
 
@@ -226,6 +250,20 @@ drop trigger breaks_2_lock_schedule on booking.breaks;
 
 drop trigger breaks_1_check_caller on booking.breaks;
 
+drop trigger audit_log_refuse_truncate on booking.audit_log;
+
+drop trigger audit_log_refuse_change on booking.audit_log;
+
+drop function booking.refuse_audit_change;
+
+drop trigger appointments_recorded_on_delete on booking.appointments;
+
+drop trigger appointments_recorded_on_update on booking.appointments;
+
+drop trigger appointments_recorded_on_insert on booking.appointments;
+
+drop function booking.appointments_recorded;
+
 drop trigger appointments_deleted on booking.appointments;
 
 drop trigger appointments_updated on booking.appointments;
@@ -238,7 +276,11 @@ drop trigger appointments_refuse_truncate on booking.appointments;
 
 drop trigger appointments_refuse_other_key on booking.appointments;
 
-drop trigger appointments_4_touch_updated_at on booking.appointments;
+drop trigger appointments_5_touch_updated_at on booking.appointments;
+
+drop trigger appointments_4_keep_status on booking.appointments;
+
+drop function booking.keep_status;
 
 drop trigger appointments_3_take_seat on booking.appointments;
 
@@ -271,6 +313,76 @@ drop function booking.refuse_class_delete;
 drop function booking.create_group_shape;
 
 drop function booking.find_shape;
+
+drop function booking.finish_events;
+
+drop function booking.take_events;
+
+drop function booking.reserve_slot;
+
+drop function booking.moved;
+
+drop function booking.reschedule_appointment;
+
+drop function booking.refuse_changed;
+
+drop function booking.refuse_taken;
+
+drop function booking.is_published;
+
+drop function booking.require_slot;
+
+drop function booking.release_unpaid_appointments;
+
+drop function booking.release_slot;
+
+drop function booking.require_length;
+
+drop function booking.refuse;
+
+drop function booking.refusal_status;
+
+drop function booking.record_payment;
+
+drop function booking.queue_reminders;
+
+drop function booking.payment_url;
+
+drop function booking.have_same_claims;
+
+drop function booking.offered_type;
+
+drop function booking.require_changeable;
+
+drop function booking.lock_appointment;
+
+drop function booking.get_reservations;
+
+drop function booking.free_seat;
+
+drop function booking.find_slot;
+
+drop function booking.find_appointment;
+
+drop function booking.erase_customer;
+
+drop function booking.export_customer;
+
+drop function booking.appointments_of_customer;
+
+drop function booking.booked;
+
+drop function booking.was_booked;
+
+drop function booking.create_appointment;
+
+drop function booking.cleanup_expired_slot_reservations;
+
+drop function booking.check_customer;
+
+drop function booking.cancel_appointment;
+
+drop function booking.attempt;
 
 drop function booking.schedule_changed;
 
@@ -320,6 +432,8 @@ drop function booking.clock_segments;
 
 drop function booking.calculate_slots;
 
+drop function booking.calculate_slot;
+
 drop function booking.busy_time;
 
 drop function booking.bookable_from;
@@ -338,8 +452,24 @@ drop function booking.refuse_truncate;
 
 drop function booking.local_period;
 
+drop function booking.iso_time;
+
 drop function booking.first_instant;
 
+drop function booking.address_hash;
+
+drop function booking.client_address;
+
 drop function booking.caller_may_write;
+
+drop function booking.caller_is_member;
+
+drop function booking.member_staff_ids;
+
+drop function booking.member_tenant_ids;
+
+drop function booking.caller_id;
+
+drop function booking.caller_role;
 
 drop function booking.token_claims;

@@ -18,6 +18,78 @@ $$;
 
 comment on function booking.token_claims() is 'The claims of the caller''s token, or null.';
 
+create or replace function booking.caller_role() returns text
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select booking.token_claims() ->> 'role'
+$$;
+
+comment on function booking.caller_role() is 'The role that the caller''s token names, or null.';
+
+-- Users are UUIDs; whoever has another subject is nobody here.
+create or replace function booking.caller_id() returns uuid
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select case
+    when booking.token_claims() ->> 'sub'
+      ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    then (booking.token_claims() ->> 'sub')::uuid
+  end
+$$;
+
+comment on function booking.caller_id() is 'The signed-in caller: the sub of their token, or null.';
+
+-- The tenants whose calendars the token's bearer may see (p_role null) or, as "admin" or "staff",
+-- write; and the people whom staff are, in whichever tenant. Policies ask them once per query.
+create or replace function booking.member_tenant_ids(p_role text default null) returns uuid[]
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select array(
+    select m.key::uuid
+    from jsonb_each(booking.token_claims() #> '{app_metadata,tenants}') as m(key, membership)
+    where m.key ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+      and m.membership ->> 'role' in ('admin', 'staff')
+      and (p_role is null or m.membership ->> 'role' = p_role)
+  )
+$$;
+
+comment on function booking.member_tenant_ids(text) is
+  'The tenants of which the caller''s token says that they are "admin" or "staff" (null: either).';
+
+create or replace function booking.member_staff_ids() returns uuid[]
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select array(
+    select (m.membership ->> 'staff_id')::uuid
+    from jsonb_each(booking.token_claims() #> '{app_metadata,tenants}') as m(key, membership)
+    where m.membership ->> 'role' = 'staff' and m.membership ->> 'staff_id'
+      ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+  )
+$$;
+
+comment on function booking.member_staff_ids() is
+  'The staff_ids that the caller''s token names, in any tenant.';
+
+-- Whether the token's bearer sees this tenant's calendars: its staff and admins, and the service.
+create or replace function booking.caller_is_member(p_tenant_id uuid) returns boolean
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select coalesce(
+    booking.caller_role() = 'service_role'
+    or booking.token_claims() #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
+      in ('admin', 'staff'),
+    false
+  )
+$$;
+
+comment on function booking.caller_is_member(uuid) is
+  'True if the caller''s token is the service''s, or one of the tenant''s staff or admins.';
+
 -- Whether the token lets its bearer write this calendar (staff their own, admins and the service
 -- every one; p_staff_id null means something that concerns the whole tenant).
 create or replace function booking.caller_may_write(p_tenant_id uuid, p_staff_id uuid)
@@ -41,6 +113,58 @@ $$;
 comment on function booking.caller_may_write(uuid, uuid) is
   'True if the caller''s token is an admin''s of the tenant, the service''s, or that person''s
 own.';
+
+-- sql/10_foundation/client_address.sql
+
+-- Where a call comes from: the entry of x-forwarded-for that the outermost proxy of ours wrote, the
+-- n-th from the right, n = settings.trusted_proxies. What stands further left is the client's own
+-- word. Null where there is none, or where no proxy is trusted. Reads only; refuses nothing.
+create or replace function booking.client_address() returns inet
+language plpgsql stable parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_entries text[] := regexp_split_to_array(
+    nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-forwarded-for', '\s*,\s*'
+  );
+  v_proxies integer := (select s.trusted_proxies from booking.settings s);
+  v_entry text := v_entries[cardinality(v_entries) - v_proxies + 1];
+begin
+  -- Some proxies add a port: 192.0.2.1:4711, [2001:db8::1]:4711; some write an IPv4 address as
+  -- IPv6.
+  v_entry := coalesce(
+    substring(v_entry from '^\[?(?:::[fF]{4}:)?(\d+\.\d+\.\d+\.\d+)\]?(?::\d+)?$'),
+    substring(v_entry from '^\[([0-9a-fA-F:.]+)\](?::\d+)?$'),
+    substring(v_entry from '^[0-9a-fA-F:.]+$')
+  );
+  return v_entry::inet;
+exception when invalid_text_representation then
+  return null;
+end
+$$;
+
+comment on function booking.client_address() is
+  'The caller''s address, as the outermost trusted proxy saw it, or null.';
+
+-- One household is one client: an IPv6 address counts by its /64.
+create or replace function booking.address_hash() returns bytea
+language sql stable parallel unsafe
+set search_path = ''
+as $$
+  select sha256(convert_to(
+    s.hash_salt::text || case
+      when family(a.address) = 6 then network(set_masklen(a.address, 64))
+      else a.address
+    end,
+    'UTF8'
+  ))
+  from booking.settings s
+  cross join booking.client_address() as a(address)
+  where a.address is not null
+$$;
+
+comment on function booking.address_hash() is
+  'The caller''s address (IPv6: its /64) as salted SHA-256, or null.';
 
 -- sql/10_foundation/first_instant.sql
 
@@ -70,6 +194,20 @@ $$;
 comment on function booking.first_instant(timestamp, text) is
   'The first instant at which clocks in the IANA zone show this local time (or, if it is skipped,
 the instant of the change).';
+
+-- sql/10_foundation/iso_time.sql
+
+-- An instant as answers write it: ISO 8601 in UTC, whatever the session's zone; a fraction of a
+-- second only where there is one.
+create or replace function booking.iso_time(p_time timestamptz) returns text
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select (to_jsonb(p_time at time zone 'UTC') #>> '{}') || 'Z'
+$$;
+
+comment on function booking.iso_time(timestamptz) is
+  'The instant in ISO 8601, UTC: 2026-03-02T07:00:00Z.';
 
 -- sql/10_foundation/local_period.sql
 
@@ -231,7 +369,8 @@ comment on function booking.bookable_from(timestamptz, integer, text, text, inte
 create or replace function booking.busy_time(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_period tstzrange
+  p_period tstzrange,
+  p_without_appointment_id uuid default null
 ) returns table (
   staff_id uuid,
   period tstzrange,
@@ -255,7 +394,7 @@ begin
   from people p
   join booking.appointments a
     on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and a.claim && p_period
-  where a.status <> 'cancelled'
+  where a.status <> 'cancelled' and a.id is distinct from p_without_appointment_id
   union all
   select b.staff_id, tstzrange(b.start_time, b.end_time), null, null, null, false
   from people p
@@ -265,8 +404,68 @@ begin
 end
 $$;
 
-comment on function booking.busy_time(uuid, uuid[], tstzrange) is
-  'Claims of live appointments and busy times of these people that overlap a period.';
+comment on function booking.busy_time(uuid, uuid[], tstzrange, uuid) is
+  'Claims of live appointments (without one that is about to move) and busy times of these people
+that overlap a period.';
+
+-- sql/20_calculator/calculate_slot.sql
+
+-- One start, on the grid or off it, as the calculator sees it: no row where nobody works, where it
+-- does not fit, or where tenant, person, place or type is inactive (rules 1 and 3); is_on_grid
+-- says rule 2, is_available rules 4 and 5, is_bookable rule 6 by the clock of now. Reserving asks
+-- for all of them, booking what is held for rules 1, 3 and 4 (promise P3).
+-- p_without_appointment_id moves and frees its own time first. Reads only, refuses nothing, does
+-- not ask who holds what.
+create or replace function booking.calculate_slot(
+  p_tenant_id uuid,
+  p_staff_id uuid,
+  p_location_id uuid,
+  p_shape_id uuid,
+  p_start_time timestamptz,
+  p_without_appointment_id uuid default null
+) returns table (
+  end_time timestamptz,
+  claim tstzrange,
+  capacity integer,
+  booked integer,
+  is_on_grid boolean,
+  is_available boolean,
+  is_bookable boolean
+)
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_zone text;
+  v_horizon_days integer;
+begin
+  select coalesce(l.timezone, t.timezone), t.booking_horizon_days
+  into v_zone, v_horizon_days
+  from booking.locations l
+  join booking.tenants t on t.id = l.tenant_id
+  where l.tenant_id = p_tenant_id and l.id = p_location_id;
+
+  return query
+  select s.end_time, s.claim, s.capacity, s.booked, s.is_on_grid, s.is_available,
+    coalesce(s.bookable_from <= v_now, true) and v_now < s.bookable_until
+      and (p_start_time at time zone v_zone)::date
+        <= (v_now at time zone v_zone)::date + v_horizon_days
+  from booking.calculate_slots(
+    p_tenant_id, array[p_staff_id],
+    (p_start_time at time zone v_zone)::date, (p_start_time at time zone v_zone)::date,
+    p_start_time, p_without_appointment_id
+  ) s
+  where s.location_id = p_location_id and s.shape_id = p_shape_id
+    and s.start_time = p_start_time
+  order by s.is_on_grid desc
+  limit 1;
+end
+$$;
+
+comment on function booking.calculate_slot(uuid, uuid, uuid, uuid, timestamptz, uuid) is
+  'What the calculator says of one start: no row (rules 1 and 3), is_on_grid (2), is_available (4,
+5), is_bookable now (6). Design, section 4.';
 
 -- sql/20_calculator/calculate_slots.sql
 
@@ -282,13 +481,20 @@ comment on function booking.busy_time(uuid, uuid[], tstzrange) is
 --   rule 5  limits          (daily limits and compact schedules: their place is marked below)
 --   rule 6  bookable        bookable_from, bookable_until
 --
+-- Whoever wants to know of one start, on the grid or not, names it (p_asked_start): then it is
+-- among the results, with is_on_grid false where rule 2 does not offer it.
+-- p_without_appointment_id is one that is about to move and frees its own time first. Both are
+-- calculate_slot's business.
+--
 -- One pass over a person's busy time: each piece of working time carries what is busy around it as
 -- one multirange, which each of its candidates asks.
 create or replace function booking.calculate_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
-  p_to date
+  p_to date,
+  p_asked_start timestamptz default null,
+  p_without_appointment_id uuid default null
 ) returns table (
   staff_id uuid,
   location_id uuid,
@@ -301,7 +507,8 @@ create or replace function booking.calculate_slots(
   booked integer,
   is_available boolean,
   bookable_from timestamptz,
-  bookable_until timestamptz
+  bookable_until timestamptz,
+  is_on_grid boolean
 )
 language plpgsql stable parallel safe
 set search_path = ''
@@ -412,7 +619,7 @@ begin
   busy as materialized (
     select b.*
     from booking.busy_time(
-      p_tenant_id, v_staff_ids, tstzrange(v_busy_from, v_busy_until)
+      p_tenant_id, v_staff_ids, tstzrange(v_busy_from, v_busy_until), p_without_appointment_id
     ) b
   ),
   -- Pieces and busy times meet by (person, day in UTC), which hashes; overlap alone would compare
@@ -451,7 +658,7 @@ begin
   ),
   -- Rule 2: where a series of starts begins, and what ends it.
   origins as (
-    select c.piece, o.shape_id, c.starts_at as origin, c.ends_at as until
+    select c.piece, o.shape_id, c.starts_at as origin, c.ends_at as until, true as is_on_grid
     from candidates c
     join offers o on o.staff_id = c.staff_id
     where v_alignment = 'window'
@@ -459,7 +666,7 @@ begin
     union all
 
     -- By the wall clock: anew at each local midnight, and where the zone's offset changes.
-    select c.piece, o.shape_id, s.origin, s.until
+    select c.piece, o.shape_id, s.origin, s.until, true
     from candidates c
     join offers o on o.staff_id = c.staff_id
     cross join booking.clock_segments(c.starts_at, c.ends_at, c.zone, o.step) as s
@@ -469,7 +676,8 @@ begin
 
     -- Gapless: anew wherever something ends. A class does not move its own grid.
     select g.piece, g.shape_id, g.origin,
-      lead(g.origin, 1, g.ends_at) over (partition by g.piece, g.shape_id order by g.origin)
+      lead(g.origin, 1, g.ends_at) over (partition by g.piece, g.shape_id order by g.origin),
+      true
     from (
       select c.piece, o.shape_id, c.starts_at as origin, c.ends_at
       from candidates c
@@ -493,12 +701,19 @@ begin
     union all
 
     -- A class that has begun to fill stays, whatever becomes of its grid.
-    select c.piece, o.shape_id, a.start_time, a.start_time + interval '1 microsecond'
+    select c.piece, o.shape_id, a.start_time, a.start_time + interval '1 microsecond', true
     from attended a
     join offers o on o.staff_id = a.staff_id and o.shape_id = a.shape_id and o.is_group
     join candidates c
       on c.staff_id = a.staff_id and c.location_id = a.location_id
       and a.start_time >= c.starts_at and a.start_time < c.ends_at
+
+    union all
+
+    select c.piece, o.shape_id, p_asked_start, p_asked_start + interval '1 microsecond', false
+    from candidates c
+    join offers o on o.staff_id = c.staff_id
+    where p_asked_start >= c.starts_at and p_asked_start < c.ends_at
   ),
   series as materialized (
     select
@@ -508,7 +723,7 @@ begin
       c.first_start, c.end_of_starts, pb.busy, pb.busy_elsewhere,
       g.origin,
       least(g.until - interval '1 microsecond', c.run_ends_at - o.duration) as last_start,
-      c.has_overlaps or o.is_group as may_repeat
+      c.has_overlaps or o.is_group as may_repeat, g.is_on_grid
     from origins g
     join candidates c on c.piece = g.piece
     join offers o on o.staff_id = c.staff_id and o.shape_id = g.shape_id
@@ -525,6 +740,7 @@ begin
       from series s
       cross join generate_series(s.origin, s.last_start, s.step) as start
       where s.may_repeat
+      order by s.staff_id, s.location_id, s.shape_id, start, s.is_on_grid desc
     )
   ),
   slots as (
@@ -546,7 +762,8 @@ begin
     -- Rule 5 (daily limits, compact schedules) belongs here.
     -- Rule 6.
     booking.bookable_from(s.start, s.max_advance_days, s.zone, v_zone, v_horizon_days),
-    s.start - s.notice
+    s.start - s.notice,
+    s.is_on_grid
   from slots s
   left join attended a
     on a.staff_id = s.staff_id and a.location_id = s.location_id
@@ -554,7 +771,7 @@ begin
 end
 $$;
 
-comment on function booking.calculate_slots(uuid, uuid[], date, date) is
+comment on function booking.calculate_slots(uuid, uuid[], date, date, timestamptz, uuid) is
   'Every slot of the grid of these people (null: all) for the local dates p_from to p_to, inclusive,
 with its availability by the rules of the design, section 4. Holds and the clock are not asked.';
 
@@ -632,11 +849,15 @@ clock lie p_step apart, each with the first of them.';
 --
 -- Expired holds that no writer has deleted yet still count: the result follows the rows alone, and
 -- readers compare reserved_until with the clock.
+--
+-- Holds never move a grid (rule 2): where nothing but holds has changed, p_grid_stands takes the
+-- slots as they are stored and asks only for their hold columns.
 create or replace function booking.expected_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
-  p_to date
+  p_to date,
+  p_grid_stands boolean default false
 ) returns table (
   staff_id uuid,
   location_id uuid,
@@ -679,11 +900,23 @@ begin
     select min(b.first_start) as first_start, max(b.end_of_starts) as end_of_starts from bounds b
   ),
   grid as (
-    select s.*
+    select s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes,
+      s.claim, s.capacity, s.is_available, s.bookable_from, s.bookable_until
     from booking.calculate_slots(p_tenant_id, p_staff_ids, v_from, v_to) s
     join bounds b
       on b.staff_id = s.staff_id and b.location_id = s.location_id
       and s.start_time >= b.first_start and s.start_time < b.end_of_starts
+    where not p_grid_stands
+    union all
+    select s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes,
+      s.claim, s.capacity, s.is_available, s.bookable_from, s.bookable_until
+    from booking.availability_slots s
+    join bounds b
+      on b.staff_id = s.staff_id and b.location_id = s.location_id
+      and s.start_time >= b.first_start and s.start_time < b.end_of_starts
+    where p_grid_stands and s.tenant_id = p_tenant_id and s.staff_id = any (p_staff_ids)
+      and s.start_time >= (select e.first_start from edges e)
+      and s.start_time < (select e.end_of_starts from edges e)
   ),
   appointed as materialized (
     select a.staff_id, a.location_id, a.shape_id, a.start_time,
@@ -732,9 +965,7 @@ begin
     )
   ),
   slots as (
-    select g.staff_id, g.location_id, g.shape_id, g.start_time, g.end_time, g.duration_minutes,
-      g.claim, g.capacity, g.is_available, g.bookable_from, g.bookable_until
-    from grid g
+    select g.* from grid g
     union all
     select k.staff_id, k.location_id, k.shape_id, k.start_time, k.end_time, k.duration_minutes,
       k.claim, k.capacity, false, k.bookable_from, k.bookable_until
@@ -782,7 +1013,7 @@ begin
 end
 $$;
 
-comment on function booking.expected_slots(uuid, uuid[], date, date) is
+comment on function booking.expected_slots(uuid, uuid[], date, date, boolean) is
   'What availability_slots must hold for these people and local dates (null: no bound), hold columns
 included; nothing before a location''s today or after a calendar''s materialized_until.';
 
@@ -1308,11 +1539,14 @@ comment on function booking.people_at(uuid, uuid[]) is
 -- Refreshes the local dates on which these claims or busy times can make a difference: their own,
 -- in every zone the tenant works in, widened by the longest claim and the longest travel time (a
 -- slot that overlaps them may begin that much earlier), and one day more on either side, because
--- overnight pieces of working time hang their grid on the date before. Locks those calendars.
+-- overnight pieces of working time hang their grid on the date before. Where only holds have
+-- changed (p_grid_stands) no grid moves, and the dates that they overlap are enough. Locks those
+-- calendars.
 create or replace function booking.refresh_around(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_periods tstzrange[]
+  p_periods tstzrange[],
+  p_grid_stands boolean default false
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -1325,12 +1559,13 @@ declare
   ) + (
     select coalesce(max(t.minutes), 0) from booking.travel_times t where t.tenant_id = p_tenant_id
   ));
+  v_more_days integer := case when p_grid_stands then 0 else 1 end;
   v_dates daterange[];
 begin
   select array_agg((
     select daterange(
-      min(((lower(p.period) - v_reach) at time zone z.zone)::date) - 1,
-      max(((upper(p.period) + v_reach) at time zone z.zone)::date) + 1,
+      min(((lower(p.period) - v_reach) at time zone z.zone)::date) - v_more_days,
+      max(((upper(p.period) + v_reach) at time zone z.zone)::date) + v_more_days,
       '[]'
     )
     from (
@@ -1344,11 +1579,11 @@ begin
   into v_dates
   from unnest(p_periods) with ordinality as p(period, position);
 
-  perform booking.refresh_dates(p_tenant_id, p_staff_ids, v_dates);
+  perform booking.refresh_dates(p_tenant_id, p_staff_ids, v_dates, p_grid_stands);
 end
 $$;
 
-comment on function booking.refresh_around(uuid, uuid[], tstzrange[]) is
+comment on function booking.refresh_around(uuid, uuid[], tstzrange[], boolean) is
   'Refreshes p_staff_ids[i] around p_periods[i]; a person may occur several times.';
 
 -- sql/30_slots/refresh_dates.sql
@@ -1359,7 +1594,8 @@ comment on function booking.refresh_around(uuid, uuid[], tstzrange[]) is
 create or replace function booking.refresh_dates(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_dates daterange[]
+  p_dates daterange[],
+  p_grid_stands boolean default false
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -1385,7 +1621,7 @@ begin
     from unnest(p_staff_ids, p_dates) as change(staff_id, dates);
 
     perform booking.refresh_slots(
-      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1, p_grid_stands
     );
     return;
   end if;
@@ -1399,12 +1635,14 @@ begin
     ) as s
     group by s.dates
   loop
-    perform booking.refresh_slots(p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1);
+    perform booking.refresh_slots(
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1, p_grid_stands
+    );
   end loop;
 end
 $$;
 
-comment on function booking.refresh_dates(uuid, uuid[], daterange[]) is
+comment on function booking.refresh_dates(uuid, uuid[], daterange[], boolean) is
   'Refreshes p_dates[i] (local dates) of p_staff_ids[i]; a person may occur several times.';
 
 -- sql/30_slots/refresh_horizon.sql
@@ -1533,11 +1771,13 @@ comment on function booking.refresh_or_queue(uuid, uuid[], text) is
 -- Publishing: compares what the calculator says with what is stored and writes only the difference.
 -- Locks the calendars first, in staff_id order; the comparison is a later statement, whose snapshot
 -- is younger than the lock. Past dates and dates after materialized_until are left alone.
+-- p_grid_stands: only holds have changed (see expected_slots).
 create or replace function booking.refresh_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
   p_to date,
+  p_grid_stands boolean default false,
   out inserted bigint,
   out updated bigint,
   out deleted bigint
@@ -1572,7 +1812,7 @@ begin
   ),
   expected as (
     select e.*, true as is_expected
-    from booking.expected_slots(p_tenant_id, v_staff_ids, p_from, p_to) e
+    from booking.expected_slots(p_tenant_id, v_staff_ids, p_from, p_to, p_grid_stands) e
   ),
   stored as (
     select s.*
@@ -1647,7 +1887,7 @@ begin
 end
 $$;
 
-comment on function booking.refresh_slots(uuid, uuid[], date, date) is
+comment on function booking.refresh_slots(uuid, uuid[], date, date, boolean) is
   'Makes availability_slots of these people (null: all) equal to what the calculator says, for the
 local dates p_from to p_to that are published, and returns how many rows that took.';
 
@@ -1780,6 +2020,1784 @@ begin
 end
 $$;
 
+-- sql/40_booking/attempt.sql
+
+-- The frame around every function that changes what is booked or held. The functions in "api" call
+-- it with their own name and their arguments; it finds what they are about, lets the worker of that
+-- name do the work in a subtransaction, and afterwards, whatever became of it, writes the one audit
+-- row and sets the HTTP status.
+--
+--   refused         (PB001, raised anywhere below)   what was done is taken back; the code is told
+--   no lock in 2 s  (55P03), an old snapshot (40001)  busy
+--   out of time     (57014), waiting in several queues busy
+--   deadlock        (40P01)                           once more, then busy
+--   unique          (23505)                           once more: an equal request was faster
+--   overlap         (23P01), row gone (23503)         slot_taken or appointment_conflict, without
+--                                                     the detail, which shows the other's time
+--
+-- Any other error is a fault and passes through. A refusal is an answer and not an error because an
+-- error would take its own audit row with it. Locks, in this order: the session (reserving only) or
+-- the appointment's row, then calendars by staff_id. The lock timeout lies below the statement
+-- timeouts that callers have (Supabase: 3 s for anon): waiting in vain is on record, too. It
+-- counts anew for each wait, so running out of time, which comes once, is caught as well.
+--
+-- Runs as the owner because callers may touch no table. Who they are, token claims say; each worker
+-- asks before it does anything. Read-only transactions (GET) fail with 25006 at the audit row.
+create or replace function booking.attempt(p_action text, p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+set lock_timeout = '2s'
+as $$
+declare
+  c_unknown_tenant constant uuid := uuid '00000000-0000-0000-0000-000000000000';
+  v_request jsonb := p_request;
+  v_session_hash bytea := sha256(convert_to(p_request ->> 'session_id', 'UTF8'));
+  v_appointment booking.appointments;
+  v_slot booking.availability_slots;
+  v_answer jsonb;
+  v_code text;
+  v_message text;
+  v_details text;
+  v_hint text;
+begin
+  v_appointment := booking.find_appointment(v_request);
+  if v_appointment.tenant_id is not null then
+    v_request := v_request || jsonb_build_object('tenant_id', v_appointment.tenant_id);
+  end if;
+  v_slot := booking.find_slot(v_request, v_session_hash);
+
+  -- Tells the triggers that this is no direct write.
+  perform set_config('booking.is_audited', 'on', true);
+
+  for v_try in 1..2 loop
+    v_code := null;
+    begin
+      case p_action
+        when 'reserve_slot' then
+          v_answer := booking.reserve_slot(v_slot, v_session_hash, v_request);
+        when 'release_slot' then
+          v_answer := booking.release_slot(v_slot, v_session_hash, v_request);
+        when 'create_appointment' then
+          v_answer := booking.create_appointment(v_slot, v_session_hash, v_request);
+        when 'reschedule_appointment' then
+          v_answer := booking.reschedule_appointment(
+            v_appointment, v_slot, v_session_hash, v_request
+          );
+        when 'cancel_appointment' then
+          v_answer := booking.cancel_appointment(v_appointment, v_request);
+        when 'record_payment' then
+          v_answer := booking.record_payment(v_appointment, v_request);
+      end case;
+      exit;
+    exception
+      when sqlstate 'PB001' then
+        get stacked diagnostics
+          v_code = constraint_name,
+          v_message = message_text,
+          v_details = pg_exception_detail,
+          v_hint = pg_exception_hint;
+        exit;
+      when lock_not_available or serialization_failure or query_canceled then
+        v_code := 'busy';
+        exit;
+      when deadlock_detected then
+        v_code := 'busy';
+        -- Whoever waited for us has our locks now, once it has woken up to take them.
+        perform pg_sleep(0.1);
+      when unique_violation or exclusion_violation or foreign_key_violation then
+        v_code := case p_action
+          when 'reserve_slot' then 'slot_taken'
+          when 'reschedule_appointment' then 'slot_taken'
+          when 'create_appointment' then 'appointment_conflict'
+        end;
+        if v_code is null then
+          raise;
+        end if;
+    end;
+  end loop;
+
+  perform set_config('booking.is_audited', '', true);
+
+  if v_code is null then
+    if v_slot.tenant_id is null and v_appointment.tenant_id is null then
+      -- A booking that was replayed long after.
+      v_appointment := booking.find_appointment(v_request || v_answer);
+    end if;
+    v_answer := jsonb_build_object('success', true) || v_answer;
+  else
+    v_message := coalesce(v_message, case v_code
+      when 'busy' then 'Too many people are booking here at this moment.'
+      when 'slot_taken' then 'This time is no longer available.'
+      else 'This time can no longer be booked.'
+    end);
+    v_hint := coalesce(v_hint, case v_code
+      when 'busy' then 'Try again in a second.'
+      else 'Choose another time.'
+    end);
+    v_answer := jsonb_build_object(
+      'success', false, 'code', v_code, 'message', v_message,
+      'details', nullif(v_details, ''), 'hint', nullif(v_hint, '')
+    );
+    perform set_config('response.status', booking.refusal_status(v_code)::text, true);
+    if v_code = 'busy' then
+      perform set_config('response.headers', '[{"Retry-After": "1"}]', true);
+    end if;
+  end if;
+
+  insert into booking.audit_log (
+    tenant_id, action, outcome, code, actor_id, actor_role, session_hash, address_hash, slot_id,
+    appointment_id, staff_id
+  )
+  values (
+    coalesce(v_appointment.tenant_id, v_slot.tenant_id, c_unknown_tenant), p_action,
+    case when v_code is null then 'success' else 'refused' end, v_code,
+    booking.caller_id(), coalesce(booking.caller_role(), session_user), v_session_hash,
+    booking.address_hash(), (p_request ->> 'slot_id')::uuid,
+    coalesce(p_request ->> 'appointment_id', v_answer ->> 'appointment_id')::uuid,
+    coalesce(v_slot.staff_id, v_appointment.staff_id)
+  );
+  return v_answer;
+end
+$$;
+
+comment on function booking.attempt(text, jsonb) is
+  'Does what the function of that name in "api" promises: {"success": true, …}, or a refusal with
+code, message, details and hint and response.status set. Leaves one row in audit_log.';
+
+-- sql/40_booking/cancel_appointment.sql
+
+-- Cancels: the time is free again in the same transaction, by trigger. The reason is kept. A
+-- payment stays as it is; whoever pays back learns of the cancellation from the event.
+--
+-- Locks the appointment's row, then the calendar. Refuses: invalid_request, not_authenticated,
+-- not_found, forbidden, invalid_status, too_late.
+create or replace function booking.cancel_appointment(
+  p_appointment booking.appointments,
+  p_request jsonb
+) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_appointment booking.appointments;
+begin
+  perform booking.require_length('reason', p_request ->> 'reason', 0, 1000, true);
+  v_appointment := booking.lock_appointment(p_appointment, p_request);
+  perform booking.lock_calendars(v_appointment.tenant_id, array[v_appointment.staff_id]);
+  perform booking.require_changeable(v_appointment);
+
+  update booking.appointments a
+  set status = 'cancelled', cancel_reason = p_request ->> 'reason'
+  where a.tenant_id = v_appointment.tenant_id and a.id = v_appointment.id;
+
+  return jsonb_build_object(
+    'appointment_id', v_appointment.id,
+    'status', 'cancelled',
+    'message', 'The appointment is cancelled.'
+  );
+end
+$$;
+
+comment on function booking.cancel_appointment(booking.appointments, jsonb) is
+  'Worker of api.cancel_appointment: cancels an appointment, or refuses.';
+
+-- sql/40_booking/check_customer.sql
+
+-- What is said about a customer: a JSON object with a name and an email address or a phone number;
+-- locale, timezone and whatever else a form asks for are kept as they are. Bounded, and free of
+-- control characters where it ends up in mail headers. Refuses: invalid_request, with the field and
+-- what was expected; values are the customer's business and are not repeated.
+create or replace function booking.check_customer(p_user_data jsonb) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  c_most_bytes constant integer := 8192;
+  v_field text;
+  v_value jsonb;
+  v_pattern text;
+  v_most integer;
+  v_expected text;
+begin
+  if p_user_data is null or jsonb_typeof(p_user_data) <> 'object' then
+    perform booking.refuse('invalid_request', format(
+      'user_data is %s; expected an object with a name, and an email or a phone.',
+      coalesce(nullif(jsonb_typeof(p_user_data), 'null'), 'missing')
+    ));
+  end if;
+
+  if octet_length(p_user_data::text) > c_most_bytes then
+    perform booking.refuse('invalid_request', format(
+      'user_data has %s bytes; expected at most %s.',
+      octet_length(p_user_data::text), c_most_bytes
+    ));
+  end if;
+
+  for v_field, v_pattern, v_most, v_expected in
+    values
+      ('name', '^[^[:cntrl:]]*[^[:space:][:cntrl:]][^[:cntrl:]]*$', 200, 'Ada Lovelace'),
+      ('email', '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$', 320, 'ada@example.org'),
+      ('phone', '^(?=.*[0-9].*[0-9].*[0-9])[0-9 +()/.-]+$', 50, '+43 1 234 56 78'),
+      ('locale', '^[A-Za-z0-9_-]+$', 35, 'de-AT'),
+      ('timezone', '^[A-Za-z0-9_/+-]+$', 100, 'Europe/Berlin')
+  loop
+    v_value := p_user_data -> v_field;
+    -- All but the name may be missing.
+    continue when v_field <> 'name' and coalesce(jsonb_typeof(v_value), 'null') = 'null';
+    if coalesce(jsonb_typeof(v_value), 'null') <> 'string'
+      or length(v_value #>> '{}') > v_most
+      or not (v_value #>> '{}') ~ v_pattern
+    then
+      perform booking.refuse('invalid_request', format(
+        'user_data.%s is %s; expected something like "%s", at most %s characters.', v_field,
+        case
+          when coalesce(jsonb_typeof(v_value), 'null') = 'null' then 'missing'
+          when jsonb_typeof(v_value) <> 'string' then 'of type ' || jsonb_typeof(v_value)
+          when length(v_value #>> '{}') > v_most
+          then length(v_value #>> '{}') || ' characters long'
+          else 'not valid'
+        end,
+        v_expected, v_most
+      ));
+    end if;
+  end loop;
+
+  if coalesce(p_user_data ->> 'email', p_user_data ->> 'phone') is null then
+    perform booking.refuse(
+      'invalid_request', 'user_data has neither email nor phone; expected one of them.'
+    );
+  end if;
+end
+$$;
+
+comment on function booking.check_customer(jsonb) is
+  'Refuses user_data (invalid_request) unless it names a customer and how to reach them.';
+
+-- sql/40_booking/cleanup_expired_slot_reservations.sql
+
+-- Deletes holds whose time is over, oldest first, and returns how many. Housekeeping only: an
+-- expired hold is free for the next caller at once, whatever this does. One call takes few
+-- calendars, and of these only such as nobody is writing (skip locked): a booker waits for it as
+-- long as one call takes at the most. Call it until it returns 0. Calendars are locked before
+-- their holds, as everybody does.
+create or replace function booking.cleanup_expired_slot_reservations(
+  p_most_calendars integer default 20
+) returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_tenant_id uuid;
+  v_staff_ids uuid[];
+  v_cleared integer;
+  v_all_cleared integer := 0;
+begin
+  for v_tenant_id, v_staff_ids in
+    with locked as (
+      select c.tenant_id, c.staff_id
+      from (
+        select h.tenant_id, h.staff_id
+        from booking.slot_reservations h
+        where h.expires_at <= v_now
+        group by h.tenant_id, h.staff_id
+        order by min(h.expires_at)
+        limit p_most_calendars
+      ) as due
+      join booking.calendars c on c.tenant_id = due.tenant_id and c.staff_id = due.staff_id
+      order by c.tenant_id, c.staff_id
+      for no key update of c skip locked
+    )
+    select l.tenant_id, array_agg(l.staff_id) from locked l group by l.tenant_id
+  loop
+    delete from booking.slot_reservations h
+    where h.tenant_id = v_tenant_id and h.staff_id = any (v_staff_ids) and h.expires_at <= v_now;
+    get diagnostics v_cleared = row_count;
+    v_all_cleared := v_all_cleared + v_cleared;
+  end loop;
+  return v_all_cleared;
+end
+$$;
+
+comment on function booking.cleanup_expired_slot_reservations(integer) is
+  'Deletes expired holds of up to p_most_calendars calendars that nobody is writing; returns how
+many holds. 0: none are left, or only in calendars being written.';
+
+-- sql/40_booking/create_appointment.sql
+
+-- Books what the caller holds. The hold must be theirs (by session, or of the signed-in customer)
+-- and alive; the calculator is asked again for rules 1, 3 and 4, and the hold keeps what 2, 5 and
+-- 6 had granted (promise P3). Hold out, appointment in, slots recalculated by their triggers: one
+-- step.
+--
+-- An idempotency_key, per tenant and caller: the same request again gets the same appointment and a
+-- new manage_token in place of the old (it is kept as SHA-256 only); another one is refused. Two at
+-- once: the second waits for the first at the calendar, or at the key's index, and then replays.
+--
+-- Where the service costs something and wants payment first, the appointment is pending until
+-- payment_due_at, and takes its time all the same.
+--
+-- Locks the calendar, and of a replay only the appointment's row. Refuses: not_authenticated,
+-- invalid_request, slot_not_found, reservation_expired, appointment_conflict, idempotency_conflict.
+create or replace function booking.create_appointment(
+  p_slot booking.availability_slots,
+  p_session_hash bytea,
+  p_request jsonb
+) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz;
+  v_is_service boolean := coalesce(booking.caller_role() = 'service_role', false);
+  v_caller_id uuid := booking.caller_id();
+  v_tenant_id uuid := coalesce(p_slot.tenant_id, (p_request ->> 'tenant_id')::uuid);
+  v_key text := p_request ->> 'idempotency_key';
+  v_request_hash bytea := sha256(convert_to((p_request - 'tenant_id')::text, 'UTF8'));
+  v_token text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  v_token_hash bytea := sha256(convert_to(v_token, 'UTF8'));
+  v_tenant booking.tenants;
+  v_hold booking.slot_reservations;
+  v_type booking.appointment_types;
+  v_appointment booking.appointments;
+  v_state record;
+begin
+  if v_caller_id is null and not v_is_service then
+    perform booking.refuse(
+      'not_authenticated', 'Nobody is signed in.', null,
+      'Sign in; for guests the service books.'
+    );
+  end if;
+
+  perform booking.check_customer(p_request -> 'user_data');
+  perform booking.require_length('appointment_type', p_request ->> 'appointment_type', 1, 100);
+  if v_is_service or p_request ->> 'session_id' is not null then
+    perform booking.require_length('session_id', p_request ->> 'session_id', 16, 128, true);
+  end if;
+  perform booking.require_length('notes', p_request ->> 'notes', 0, 2000, true);
+  if v_key is not null then
+    perform booking.require_length('idempotency_key', v_key, 1, 255);
+  end if;
+  if not coalesce(booking.is_slot_id((p_request ->> 'slot_id')::uuid), false) then
+    perform booking.refuse('slot_not_found', 'slot_id is not the id of a slot.');
+  end if;
+
+  if v_key is null or not booking.was_booked(v_tenant_id, v_key) then
+    select h.* into v_hold
+    from booking.slot_reservations h
+    where h.tenant_id = p_slot.tenant_id and h.slot_id = p_slot.id
+      and case
+        when p_session_hash is null then h.customer_id = v_caller_id
+        else h.session_hash = p_session_hash
+      end
+      and h.expires_at > booking.now()
+    order by h.expires_at
+    limit 1;
+    -- Only who holds something makes others wait for the lock.
+    if found then
+      perform booking.lock_calendars(v_hold.tenant_id, array[v_hold.staff_id]);
+    end if;
+  end if;
+  v_now := booking.now();
+
+  if v_key is not null and booking.was_booked(v_tenant_id, v_key) then
+    update booking.appointments a
+    set manage_token_hash = v_token_hash
+    where a.idempotency_key = v_key and a.customer_id is not distinct from v_caller_id
+      and (v_tenant_id is null or a.tenant_id = v_tenant_id)
+      and a.request_hash = v_request_hash
+    returning a.* into v_appointment;
+    if not found then
+      perform booking.refuse(
+        'idempotency_conflict', 'This idempotency_key has come with another request.', null,
+        'Use a new key for each booking.'
+      );
+    end if;
+    return booking.booked(v_appointment, v_token);
+  end if;
+
+  select h.* into v_hold
+  from booking.slot_reservations h
+  where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id and h.expires_at > v_now;
+  if not found then
+    perform booking.refuse(
+      'reservation_expired', 'This slot is not held for you, or no longer.', null,
+      'Reserve a slot, then book it.'
+    );
+  end if;
+
+  v_type := booking.offered_type(
+    v_hold.tenant_id, v_hold.staff_id, v_hold.shape_id, p_request ->> 'appointment_type', v_hold
+  );
+
+  select s.* into v_state
+  from booking.calculate_slot(
+    v_hold.tenant_id, v_hold.staff_id, v_hold.location_id, v_type.shape_id, v_hold.start_time
+  ) s;
+  if not coalesce(v_state.is_available, false) then
+    perform booking.refuse_changed();
+  end if;
+
+  delete from booking.slot_reservations h
+  where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;
+
+  select t.* into v_tenant from booking.tenants t where t.id = v_hold.tenant_id;
+  if v_type.id is distinct from v_hold.appointment_type_id then
+    v_hold.quoted_price_cents := v_type.price_cents;
+    v_hold.currency := v_type.currency;
+  end if;
+
+  insert into booking.appointments (
+    tenant_id, staff_id, location_id, appointment_type_id, shape_id, slot_id, seat, start_time,
+    end_time, buffer_before_minutes, buffer_after_minutes, status, customer_id, customer, notes,
+    price_cents, currency, payment_status, payment_due_at, idempotency_key, request_hash,
+    manage_token_hash, source
+  )
+  select
+    v_hold.tenant_id, v_hold.staff_id, v_hold.location_id, v_type.id, v_hold.shape_id,
+    v_hold.slot_id, v_hold.seat, v_hold.start_time, v_state.end_time, sh.buffer_before_minutes,
+    sh.buffer_after_minutes,
+    case when payment.is_due then 'pending' else 'confirmed' end,
+    v_caller_id, p_request -> 'user_data', p_request ->> 'notes',
+    v_hold.quoted_price_cents, v_hold.currency,
+    case when payment.is_due then 'pending' else 'not_required' end,
+    case when payment.is_due then v_now + v_tenant.payment_due_minutes * interval '1 minute' end,
+    v_key, case when v_key is not null then v_request_hash end, v_token_hash, 'api'
+  from booking.slot_shapes sh
+  cross join lateral (
+    select v_type.requires_payment and v_hold.quoted_price_cents > 0 as is_due
+  ) as payment
+  where sh.tenant_id = v_hold.tenant_id and sh.id = v_hold.shape_id
+  returning * into v_appointment;
+
+  return booking.booked(v_appointment, v_token);
+end
+$$;
+
+comment on function booking.create_appointment(booking.availability_slots, bytea, jsonb) is
+  'Worker of api.create_appointment: turns the caller''s hold into an appointment, or refuses.';
+
+-- Whether this caller has booked with this key before; tenant null: wherever. Reads only.
+create or replace function booking.was_booked(p_tenant_id uuid, p_key text) returns boolean
+language sql volatile parallel unsafe
+set search_path = ''
+as $$
+  select exists (
+    select from booking.appointments a
+    where a.idempotency_key = p_key and a.customer_id is not distinct from booking.caller_id()
+      and (p_tenant_id is null or a.tenant_id = p_tenant_id)
+  )
+$$;
+
+comment on function booking.was_booked(uuid, text) is
+  'Whether the caller has booked in this tenant (null: in any) with this idempotency_key.';
+
+-- What the customer gets to know. The token is shown here and never again.
+create or replace function booking.booked(p_appointment booking.appointments, p_token text)
+returns jsonb
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'appointment_id', p_appointment.id,
+    'status', p_appointment.status,
+    'start_time', booking.iso_time(p_appointment.start_time),
+    'end_time', booking.iso_time(p_appointment.end_time),
+    'price_cents', p_appointment.price_cents,
+    'currency', p_appointment.currency,
+    'manage_token', p_token,
+    'payment_required', payment.is_due,
+    'payment_due_at', booking.iso_time(p_appointment.payment_due_at),
+    'payment_url', case when payment.is_due then booking.payment_url(p_appointment) end
+  )
+  from (
+    select p_appointment.status = 'pending'
+      and p_appointment.payment_status in ('pending', 'failed') as is_due
+  ) as payment
+$$;
+
+comment on function booking.booked(booking.appointments, text) is
+  'The answer to a booking: the appointment and its manage_token.';
+
+-- sql/40_booking/customer_data.sql
+
+-- A customer's rights: to get what is kept about them, and to have it erased. A customer is a user
+-- (customer_id), or a guest by the email address they gave. For the owner and the operator; nobody
+-- else may call these.
+
+-- Their appointments: those of the user, and those of guests with that address, whatever its case.
+create or replace function booking.appointments_of_customer(
+  p_tenant_id uuid,
+  p_customer_id uuid,
+  p_email text
+) returns setof booking.appointments
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  if p_customer_id is null and p_email is null then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = 'p_customer_id and p_email are both null; expected one of them';
+  end if;
+
+  return query
+  select a.*
+  from booking.appointments a
+  where a.tenant_id = p_tenant_id
+    and (
+      a.customer_id = p_customer_id
+      or (
+        a.customer_id is null
+        and lower(btrim(a.customer ->> 'email')) = lower(btrim(p_email))
+      )
+    );
+end
+$$;
+
+comment on function booking.appointments_of_customer(uuid, uuid, text) is
+  'Appointments of a user, and of guests who gave this email address.';
+
+create or replace function booking.export_customer(
+  p_tenant_id uuid,
+  p_customer_id uuid default null,
+  p_email text default null
+) returns jsonb
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'tenant_id', p_tenant_id,
+    'exported_at', booking.iso_time(booking.now()),
+    'appointments', coalesce((
+      select jsonb_agg(
+        to_jsonb(a) - '{claim,request_hash,manage_token_hash,slot_id,shape_id}'::text[]
+          || jsonb_build_object('staff', s.display_name, 'location', l.name, 'service', y.name)
+        order by a.start_time
+      )
+      from booking.appointments_of_customer(p_tenant_id, p_customer_id, p_email) a
+      join booking.staff s on s.tenant_id = a.tenant_id and s.id = a.staff_id
+      join booking.locations l on l.tenant_id = a.tenant_id and l.id = a.location_id
+      join booking.appointment_types y
+        on y.tenant_id = a.tenant_id and y.id = a.appointment_type_id
+    ), '[]'),
+    'holds', coalesce((
+      select jsonb_agg(
+        jsonb_build_object(
+          'start_time', booking.iso_time(h.start_time),
+          'reserved_until', booking.iso_time(h.expires_at)
+        ) order by h.start_time
+      )
+      from booking.slot_reservations h
+      where h.tenant_id = p_tenant_id and h.customer_id = p_customer_id
+    ), '[]'),
+    'attempts', coalesce((
+      select jsonb_agg(
+        jsonb_build_object(
+          'occurred_at', booking.iso_time(l.occurred_at),
+          'action', l.action,
+          'outcome', l.outcome,
+          'code', l.code
+        ) order by l.occurred_at
+      )
+      from booking.audit_log l
+      where l.tenant_id = p_tenant_id and l.actor_id = p_customer_id
+    ), '[]')
+  );
+end
+$$;
+
+comment on function booking.export_customer(uuid, uuid, text) is
+  'Everything that is kept about a customer of a tenant (by user id, by email address, or both), as
+JSON.';
+
+-- The appointments stay, the person goes: from the appointments, and with their holds. What remains
+-- is the audit trail, which knows a user by id only and has its retention, and the payment's
+-- reference, which the books need. Locks the appointments' rows, then the calendars of their holds.
+create or replace function booking.erase_customer(
+  p_tenant_id uuid,
+  p_customer_id uuid default null,
+  p_email text default null
+) returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_erased integer;
+begin
+  update booking.appointments a
+  set customer_id = null,
+    customer = '{}',
+    notes = null,
+    cancelled_by = nullif(a.cancelled_by, a.customer_id),
+    cancel_reason = null,
+    idempotency_key = null,
+    request_hash = null,
+    manage_token_hash = null
+  from booking.appointments_of_customer(p_tenant_id, p_customer_id, p_email) c
+  where a.tenant_id = p_tenant_id and a.id = c.id;
+  get diagnostics v_erased = row_count;
+
+  -- What they cancelled for others, with a manage_token.
+  update booking.appointments a
+  set cancelled_by = null, cancel_reason = null
+  where a.tenant_id = p_tenant_id and a.cancelled_by = p_customer_id;
+
+  perform booking.lock_calendars(p_tenant_id, array(
+    select h.staff_id
+    from booking.slot_reservations h
+    where h.tenant_id = p_tenant_id and h.customer_id = p_customer_id
+  ));
+  delete from booking.slot_reservations h
+  where h.tenant_id = p_tenant_id and h.customer_id = p_customer_id;
+
+  insert into booking.audit_log (tenant_id, action, outcome, actor_id, actor_role, details)
+  values (
+    p_tenant_id, 'erase_customer', 'success', booking.caller_id(),
+    coalesce(booking.caller_role(), session_user), jsonb_build_object('appointments', v_erased)
+  );
+  return v_erased;
+end
+$$;
+
+comment on function booking.erase_customer(uuid, uuid, text) is
+  'Takes a customer''s name, contact, notes and keys off their appointments of a tenant and deletes
+their holds; returns how many appointments.';
+
+-- sql/40_booking/find_appointment.sql
+
+-- The appointment that a request names, if its caller may know of it: the customer, whoever holds
+-- its manage token, the tenant's staff and admins, the service. All null where there is none, or
+-- (another tenant may have used the same id) more than one. Reads only.
+create or replace function booking.find_appointment(p_request jsonb) returns booking.appointments
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_appointment_id uuid := (p_request ->> 'appointment_id')::uuid;
+  v_tenant_id uuid := (p_request ->> 'tenant_id')::uuid;
+  v_token_hash bytea := sha256(convert_to(p_request ->> 'manage_token', 'UTF8'));
+  v_caller_id uuid := booking.caller_id();
+  v_found booking.appointments[];
+begin
+  if v_appointment_id is null then
+    return null;
+  end if;
+
+  v_found := array(
+    select a
+    from booking.appointments a
+    where a.id = v_appointment_id and (v_tenant_id is null or a.tenant_id = v_tenant_id)
+      and (
+        a.customer_id = v_caller_id
+        or a.manage_token_hash = v_token_hash
+        or booking.caller_is_member(a.tenant_id)
+      )
+  );
+  return case when cardinality(v_found) = 1 then v_found[1] end;
+end
+$$;
+
+comment on function booking.find_appointment(jsonb) is
+  'The appointment that a request names by appointment_id (and tenant_id), if its caller is its
+customer, holds its manage_token, or belongs to the tenant; else null.';
+
+-- sql/40_booking/find_slot.sql
+
+-- The slot that a request names, all null where it names none. Clients know its id and often no
+-- tenant; the id says which one. A slot that has no row (beyond the pre-computed days, or off the
+-- grid since) is found by the caller's own hold on it, or by what the listing said of it: tenant,
+-- person, place and start, if the id is the one that these make. Says nothing about whether it can
+-- be booked. Reads only.
+create or replace function booking.find_slot(p_request jsonb, p_session_hash bytea)
+returns booking.availability_slots
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_slot_id uuid := (p_request ->> 'slot_id')::uuid;
+  v_tenant_id uuid := (p_request ->> 'tenant_id')::uuid;
+  v_staff_id uuid := (p_request ->> 'staff_id')::uuid;
+  v_location_id uuid := (p_request ->> 'location_id')::uuid;
+  v_start_time timestamptz := (p_request ->> 'start_time')::timestamptz;
+  v_slot booking.availability_slots;
+begin
+  if v_slot_id is null then
+    return null;
+  end if;
+
+  select s.* into v_slot
+  from booking.availability_slots s
+  where s.id = v_slot_id and (v_tenant_id is null or s.tenant_id = v_tenant_id);
+  if found then
+    return v_slot;
+  end if;
+
+  select h.tenant_id, h.slot_id, h.staff_id, h.location_id, h.shape_id, h.start_time
+  into v_slot.tenant_id, v_slot.id, v_slot.staff_id, v_slot.location_id, v_slot.shape_id,
+    v_slot.start_time
+  from booking.slot_reservations h
+  where h.slot_id = v_slot_id and (v_tenant_id is null or h.tenant_id = v_tenant_id)
+    and (h.session_hash = p_session_hash or h.customer_id = booking.caller_id())
+  limit 1;
+  if found then
+    return v_slot;
+  end if;
+
+  select y.tenant_id, v_slot_id, v_staff_id, v_location_id, y.shape_id, v_start_time
+  into v_slot.tenant_id, v_slot.id, v_slot.staff_id, v_slot.location_id, v_slot.shape_id,
+    v_slot.start_time
+  from booking.appointment_types y
+  where y.tenant_id = v_tenant_id and y.is_active
+    -- The time of appointments; the end of time has no local date.
+    and v_start_time >= '1900-01-01 00:00+00' and v_start_time < '10000-01-01 00:00+00'
+    and v_slot_id = booking.slot_id(
+      v_tenant_id, v_staff_id, v_location_id, v_start_time, y.shape_id
+    )
+  limit 1;
+  return v_slot;
+end
+$$;
+
+comment on function booking.find_slot(jsonb, bytea) is
+  'The slot that a request names by slot_id (and tenant_id, staff_id, location_id, start_time), or
+null.';
+
+-- sql/40_booking/free_seat.sql
+
+-- The seat to give out: the one that was asked for if it is free, else the lowest free one, else
+-- null. As many live attendees and live holds as there are seats leave none, whatever their numbers
+-- (a lowered capacity is never refilled past). Ask under the calendar's lock. Reads only.
+create or replace function booking.free_seat(
+  p_tenant_id uuid,
+  p_slot_id uuid,
+  p_capacity integer,
+  p_asked_seat integer default null,
+  p_without_appointment_id uuid default null
+) returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_taken integer[] := array(
+    select a.seat
+    from booking.appointments a
+    where a.tenant_id = p_tenant_id and a.slot_id = p_slot_id
+      and a.status <> 'cancelled' and a.id is distinct from p_without_appointment_id
+    union all
+    select h.seat
+    from booking.slot_reservations h
+    where h.tenant_id = p_tenant_id and h.slot_id = p_slot_id
+      and h.expires_at > booking.now()
+  );
+begin
+  if cardinality(v_taken) >= p_capacity then
+    return null;
+  end if;
+
+  return (
+    select s.seat
+    from generate_series(1, p_capacity) as s(seat)
+    where s.seat <> all (v_taken)
+    order by s.seat is distinct from p_asked_seat, s.seat
+    limit 1
+  );
+end
+$$;
+
+comment on function booking.free_seat(uuid, uuid, integer, integer, uuid) is
+  'The asked seat of a slot if it is free, else the lowest free one; null where all are taken.';
+
+-- sql/40_booking/get_reservations.sql
+
+-- What a session holds, with all that is needed to show it and go on. The session id is a bearer
+-- secret and must not stand in an address: a read-only transaction (GET) is refused with 25006,
+-- which PostgREST answers with 405. Runs as the owner because callers may not read holds. Writes
+-- and locks nothing, and is no attempt.
+create or replace function booking.get_reservations(p_session_id text) returns jsonb
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+as $$
+begin
+  if current_setting('transaction_read_only') = 'on' then
+    raise exception using
+      errcode = 'read_only_sql_transaction',
+      message = 'get_reservations is for POST: a session_id must not stand in an address';
+  end if;
+
+  return jsonb_build_object('success', true, 'reservations', coalesce((
+    select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+      'slot_id', h.slot_id,
+      'tenant_id', h.tenant_id,
+      'staff_id', h.staff_id,
+      'location_id', h.location_id,
+      'start_time', booking.iso_time(h.start_time),
+      'end_time', booking.iso_time(
+        h.start_time + sh.duration_minutes * interval '1 minute'
+      ),
+      'duration_minutes', sh.duration_minutes,
+      'seat', h.seat,
+      'appointment_type', y.code,
+      'price_cents', h.quoted_price_cents,
+      'currency', h.currency,
+      'reserved_until', booking.iso_time(h.expires_at)
+    )) order by h.start_time, h.slot_id)
+    from booking.slot_reservations h
+    join booking.slot_shapes sh on sh.tenant_id = h.tenant_id and sh.id = h.shape_id
+    left join booking.appointment_types y
+      on y.tenant_id = h.tenant_id and y.id = h.appointment_type_id
+    where h.session_hash = sha256(convert_to(p_session_id, 'UTF8'))
+      and h.expires_at > booking.now()
+  ), '[]'));
+end
+$$;
+
+comment on function booking.get_reservations(text) is
+  'Worker of api.get_reservations: the live holds of a session.';
+
+-- sql/40_booking/lock_appointment.sql
+
+-- An appointment that its caller is about to change: who may, and its row locked. The row comes
+-- before the calendar, as it does for a raw UPDATE, which has its row before any trigger can run.
+-- Refuses with not_authenticated (nobody in particular, and no token), not_found (none that the
+-- caller may know of: missing and foreign look alike) and forbidden (a colleague's).
+create or replace function booking.lock_appointment(
+  p_appointment booking.appointments,
+  p_request jsonb
+) returns booking.appointments
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_appointment booking.appointments;
+begin
+  if p_request ->> 'manage_token' is null and booking.caller_id() is null
+    and booking.caller_role() is distinct from 'service_role'
+  then
+    perform booking.refuse(
+      'not_authenticated', 'Nobody is signed in, and there is no manage_token.', null,
+      'Sign in, or send the manage_token that came with the booking.'
+    );
+  end if;
+
+  select a.* into v_appointment
+  from booking.appointments a
+  where a.tenant_id = p_appointment.tenant_id and a.id = p_appointment.id
+  for no key update;
+
+  if not found then
+    perform booking.refuse('not_found', 'There is no such appointment.');
+  end if;
+
+  if not (
+    booking.caller_may_write(v_appointment.tenant_id, v_appointment.staff_id)
+    or coalesce(v_appointment.customer_id = booking.caller_id(), false)
+    or coalesce(
+      v_appointment.manage_token_hash = sha256(convert_to(p_request ->> 'manage_token', 'UTF8')),
+      false
+    )
+  ) then
+    perform booking.refuse('forbidden', 'This appointment is in a colleague''s calendar.');
+  end if;
+  return v_appointment;
+end
+$$;
+
+comment on function booking.lock_appointment(booking.appointments, jsonb) is
+  'Locks the appointment''s row for a caller who may change it and returns it as it is now.';
+
+-- What binds customers and not staff: an appointment that is over or cancelled stays as it is, and
+-- one that is near can no longer be changed (cancellation_notice_minutes of the tenant, at least
+-- until its start). Asked after the locks.
+create or replace function booking.require_changeable(p_appointment booking.appointments)
+returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_notice_minutes integer;
+begin
+  if p_appointment.status not in ('pending', 'confirmed') then
+    perform booking.refuse(
+      'invalid_status',
+      format('The appointment is %s.', replace(p_appointment.status, '_', '-')),
+      'Only pending and confirmed appointments can be moved or cancelled.'
+    );
+  end if;
+
+  select t.cancellation_notice_minutes into v_notice_minutes
+  from booking.tenants t
+  where t.id = p_appointment.tenant_id;
+
+  if booking.now() > p_appointment.start_time - v_notice_minutes * interval '1 minute'
+    and not booking.caller_may_write(p_appointment.tenant_id, p_appointment.staff_id)
+  then
+    perform booking.refuse(
+      'too_late',
+      format(
+        'The appointment begins at %s and can be changed until %s minutes before.',
+        booking.iso_time(p_appointment.start_time), v_notice_minutes
+      ),
+      null, 'Call the business.'
+    );
+  end if;
+end
+$$;
+
+comment on function booking.require_changeable(booking.appointments) is
+  'Refuses (invalid_status, too_late) where this appointment can no longer be moved or cancelled.';
+
+-- sql/40_booking/offered_type.sql
+
+-- Which service a slot is taken for: the active type of that code, or without a code the only one,
+-- that this person offers in this shape. All null where no code was said and several fit. A hold
+-- keeps its start and its notice (promise P3): a type whose step, notice or advance has changed
+-- since it was held has another shape now, of the same length and buffers, and still fits. Refuses
+-- a code that does not fit (invalid_request), and one that the tenant has withdrawn or changed in
+-- length since it was held (appointment_conflict). Reads only; services are public.
+create or replace function booking.offered_type(
+  p_tenant_id uuid,
+  p_staff_id uuid,
+  p_shape_id uuid,
+  p_code text,
+  p_hold booking.slot_reservations default null
+) returns booking.appointment_types
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_types booking.appointment_types[] := array(
+    select y
+    from booking.appointment_types y
+    join booking.staff_appointment_types o
+      on o.tenant_id = y.tenant_id and o.appointment_type_id = y.id
+    where y.tenant_id = p_tenant_id and o.staff_id = p_staff_id and y.is_active
+      and (
+        y.shape_id = p_shape_id
+        or (
+          p_hold.id is not null and y.id = coalesce(p_hold.appointment_type_id, y.id)
+          and booking.have_same_claims(p_tenant_id, y.shape_id, p_shape_id)
+        )
+      )
+    order by y.code
+  );
+  v_type booking.appointment_types;
+begin
+  if p_code is null then
+    return case when cardinality(v_types) = 1 then v_types[1] end;
+  end if;
+
+  select t.* into v_type from unnest(v_types) as t where t.code = p_code;
+  if found then
+    return v_type;
+  end if;
+
+  perform
+  from booking.appointment_types y
+  where y.tenant_id = p_tenant_id and y.id = p_hold.appointment_type_id and y.code = p_code;
+  if found or cardinality(v_types) = 0 then
+    perform booking.refuse_changed();
+  end if;
+
+  perform booking.refuse('invalid_request', format(
+    'appointment_type is "%s"; expected one that this slot can be booked for: %s.',
+    left(p_code, 100), (select string_agg('"' || t.code || '"', ', ') from unnest(v_types) as t)
+  ));
+  return null;
+end
+$$;
+
+comment on function booking.offered_type(uuid, uuid, uuid, text, booking.slot_reservations) is
+  'The appointment type of that code (null: the only one) that a person offers in a shape, or, for a
+hold, in one of the same length and buffers.';
+
+-- Whether slots of two shapes take the same time; classes never share.
+create or replace function booking.have_same_claims(
+  p_tenant_id uuid,
+  p_shape_id uuid,
+  p_other_shape_id uuid
+) returns boolean
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select exists (
+    select
+    from booking.slot_shapes a
+    join booking.slot_shapes b on b.tenant_id = a.tenant_id
+    where a.tenant_id = p_tenant_id and a.id = p_shape_id and b.id = p_other_shape_id
+      and not a.is_group and not b.is_group
+      and a.duration_minutes = b.duration_minutes
+      and a.buffer_before_minutes = b.buffer_before_minutes
+      and a.buffer_after_minutes = b.buffer_after_minutes
+  )
+$$;
+
+comment on function booking.have_same_claims(uuid, uuid, uuid) is
+  'True for two single shapes of equal duration and buffers.';
+
+-- sql/40_booking/payment_url.sql
+
+-- Where a customer pays: the tenant's payment_url_template with {appointment_id}, {amount_cents}
+-- and {currency} filled in; null where there is no template. Reads only.
+create or replace function booking.payment_url(p_appointment booking.appointments) returns text
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select replace(replace(replace(
+    t.payment_url_template,
+    '{appointment_id}', p_appointment.id::text),
+    '{amount_cents}', p_appointment.price_cents::text),
+    '{currency}', p_appointment.currency
+  )
+  from booking.tenants t
+  where t.id = p_appointment.tenant_id
+$$;
+
+comment on function booking.payment_url(booking.appointments) is
+  'The tenant''s payment_url_template for an appointment, or null.';
+
+-- sql/40_booking/queue_reminders.sql
+
+-- Writes an event "reminder_due" for each live appointment that begins within its tenant's
+-- reminder_minutes (0: none), once for each start: a moved appointment is reminded of again.
+-- Returns how many. Waits for nobody: an appointment that someone is deleting is skipped, and the
+-- events' own index keeps two runs from writing the same.
+create or replace function booking.queue_reminders() returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_queued integer;
+begin
+  insert into booking.events (tenant_id, kind, appointment_id, payload)
+  select a.tenant_id, 'reminder_due', a.id, jsonb_build_object(
+    'status', a.status,
+    'start_time', booking.iso_time(a.start_time),
+    'end_time', booking.iso_time(a.end_time),
+    'staff_id', a.staff_id,
+    'location_id', a.location_id,
+    'appointment_type_id', a.appointment_type_id
+  )
+  from booking.tenants t
+  join booking.appointments a
+    on a.tenant_id = t.id and a.start_time > v_now
+    and a.start_time <= v_now + t.reminder_minutes * interval '1 minute'
+  where t.is_active and a.status in ('pending', 'confirmed')
+  for key share of a skip locked
+  on conflict (tenant_id, appointment_id, (payload ->> 'start_time'))
+    where kind = 'reminder_due'
+  do nothing;
+  get diagnostics v_queued = row_count;
+  return v_queued;
+end
+$$;
+
+comment on function booking.queue_reminders() is
+  'Writes the events "reminder_due" that are due and not yet written; returns how many.';
+
+-- sql/40_booking/record_payment.sql
+
+-- What the payment provider says, told by the service. Paid confirms what was pending. The same
+-- status with the same reference again changes nothing and gets the same answer; a late "failed"
+-- of one attempt does not undo another one's "paid". Once the appointment is cancelled (unpaid in
+-- time, or by anyone) a payment is too_late: pay it back, and record "refunded" if it had been
+-- paid.
+--
+-- Locks the appointment's row; the slots do not change. Refuses: invalid_request,
+-- not_authenticated, forbidden, not_found, invalid_status, too_late.
+create or replace function booking.record_payment(
+  p_appointment booking.appointments,
+  p_request jsonb
+) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_status text := p_request ->> 'payment_status';
+  v_reference text := p_request ->> 'payment_reference';
+  v_appointment booking.appointments;
+begin
+  if booking.caller_role() is distinct from 'service_role' then
+    perform booking.refuse('forbidden', 'Payments are recorded by the service.');
+  end if;
+  if coalesce(v_status, '') not in ('paid', 'failed', 'refunded') then
+    perform booking.refuse('invalid_request', format(
+      'payment_status is "%s"; expected paid, failed or refunded.', left(v_status, 100)
+    ));
+  end if;
+  perform booking.require_length('payment_reference', v_reference, 1, 255);
+
+  v_appointment := booking.lock_appointment(p_appointment, p_request);
+
+  -- The events know what has been recorded before, also where something else came after it.
+  perform
+  from booking.events e
+  where e.tenant_id = v_appointment.tenant_id and e.appointment_id = v_appointment.id
+    and e.kind = 'payment' and e.payload ->> 'payment_status' = v_status
+    and e.payload ->> 'payment_reference' = v_reference;
+
+  if not found then
+    if v_appointment.payment_status = 'not_required'
+      or (v_status = 'refunded') <> (v_appointment.payment_status = 'paid')
+      or v_appointment.payment_status = 'refunded'
+    then
+      perform booking.refuse(
+        'invalid_status',
+        format(
+          'The payment is %s and cannot become %s.',
+          replace(v_appointment.payment_status, '_', ' '), v_status
+        )
+      );
+    end if;
+    if v_appointment.status = 'cancelled' and v_status = 'paid' then
+      perform booking.refuse(
+        'too_late', 'The appointment is cancelled.', null, 'Pay the money back.'
+      );
+    end if;
+
+    update booking.appointments a
+    set payment_status = v_status,
+      payment_reference = v_reference,
+      payment_due_at = case when v_status = 'failed' then a.payment_due_at end,
+      status = case when v_status = 'paid' and a.status = 'pending' then 'confirmed'
+        else a.status end
+    where a.tenant_id = v_appointment.tenant_id and a.id = v_appointment.id
+    returning a.* into v_appointment;
+  end if;
+
+  return jsonb_build_object(
+    'appointment_id', v_appointment.id,
+    'status', v_appointment.status,
+    'payment_status', v_appointment.payment_status
+  );
+end
+$$;
+
+comment on function booking.record_payment(booking.appointments, jsonb) is
+  'Worker of api.record_payment: records a payment, idempotent by reference, or refuses.';
+
+-- sql/40_booking/refusal_status.sql
+
+-- The HTTP status of each code that a refusal can have: the contract with clients (design, section
+-- 7). An unknown code is a mistake of ours and raises.
+create or replace function booking.refusal_status(p_code text) returns integer
+language plpgsql immutable parallel safe
+set search_path = ''
+as $$
+declare
+  v_status integer := case
+    when p_code in ('invalid_request', 'range_too_large') then 400
+    when p_code = 'not_authenticated' then 401
+    when p_code = 'forbidden' then 403
+    when p_code in ('not_found', 'slot_not_found') then 404
+    when p_code in (
+      'slot_taken', 'reservation_expired', 'appointment_conflict', 'idempotency_conflict',
+      'hold_limit_reached', 'customer_limit_reached', 'too_late', 'invalid_status'
+    ) then 409
+    when p_code = 'rate_limited' then 429
+    when p_code = 'busy' then 503
+  end;
+begin
+  if v_status is null then
+    raise exception 'booking.refusal_status knows no code "%"', p_code;
+  end if;
+  return v_status;
+end
+$$;
+
+comment on function booking.refusal_status(text) is 'The HTTP status of a refusal''s code.';
+
+-- sql/40_booking/refuse.sql
+
+-- A refusal: something that callers must expect, and no fault. Raised from any depth of a booking
+-- function; attempt() takes back what was done so far and makes it an answer with a code, an HTTP
+-- status and an audit row. Whoever calls a booking function directly sees an error of SQLSTATE
+-- PB001, the code as its constraint name. Volatile, or the planner would try it out.
+create or replace function booking.refuse(
+  p_code text,
+  p_message text,
+  p_details text default null,
+  p_hint text default null
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  raise exception using
+    errcode = 'PB001',
+    constraint = p_code,
+    message = p_message,
+    detail = coalesce(p_details, ''),
+    hint = coalesce(p_hint, '');
+end
+$$;
+
+comment on function booking.refuse(text, text, text, text) is
+  'Raises a refusal (SQLSTATE PB001): code, message and, where there are any, details and hint.';
+
+-- Bad input: which field, what it says, what was expected. p_is_secret leaves the value out.
+create or replace function booking.require_length(
+  p_field text,
+  p_value text,
+  p_least integer,
+  p_most integer,
+  p_is_secret boolean default false
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  if coalesce(length(p_value), 0) between p_least and p_most then
+    return;
+  end if;
+  perform booking.refuse('invalid_request', format(
+    '%s is %s; expected %s to %s characters.', p_field,
+    case
+      when p_value is null then 'missing'
+      when p_is_secret or length(p_value) > 100 then length(p_value) || ' characters long'
+      else '"' || p_value || '"'
+    end,
+    p_least, p_most
+  ));
+end
+$$;
+
+comment on function booking.require_length(text, text, integer, integer, boolean) is
+  'Refuses a text that is shorter or longer (invalid_request); null is as long as nothing.';
+
+-- sql/40_booking/release_slot.sql
+
+-- Gives a hold back before its time. The slot is free at once, unless another hold still covers it
+-- (the hold's triggers publish that). Locks the calendar, then deletes. Refuses: invalid_request,
+-- not_found, which is also what another session's hold looks like.
+create or replace function booking.release_slot(
+  p_slot booking.availability_slots,
+  p_session_hash bytea,
+  p_request jsonb
+) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  perform booking.require_length('session_id', p_request ->> 'session_id', 16, 128, true);
+
+  -- Only who holds it makes others wait for the lock.
+  perform
+  from booking.slot_reservations h
+  where h.tenant_id = p_slot.tenant_id and h.slot_id = p_slot.id
+    and h.session_hash = p_session_hash;
+  if found then
+    perform booking.lock_calendars(p_slot.tenant_id, array[p_slot.staff_id]);
+  end if;
+
+  delete from booking.slot_reservations h
+  where h.tenant_id = p_slot.tenant_id and h.slot_id = p_slot.id
+    and h.session_hash = p_session_hash and h.expires_at > booking.now();
+  if not found then
+    perform booking.refuse('not_found', 'This session holds no such slot.');
+  end if;
+  return jsonb_build_object('slot_id', p_slot.id, 'message', 'Released.');
+end
+$$;
+
+comment on function booking.release_slot(booking.availability_slots, bytea, jsonb) is
+  'Worker of api.release_slot: ends a session''s hold, or refuses.';
+
+-- sql/40_booking/release_unpaid_appointments.sql
+
+-- Cancels appointments that were to be paid by payment_due_at and were not, and returns how many.
+-- Their time is free again in the same transaction. Rows and calendars that someone else is writing
+-- are skipped and left to the next call, so that no tenant waits for another's. One call does few.
+create or replace function booking.release_unpaid_appointments(
+  p_most_appointments integer default 20
+) returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_appointment record;
+  v_released integer := 0;
+begin
+  perform set_config('booking.is_audited', 'on', true);
+  for v_appointment in
+    select a.tenant_id, a.id, a.staff_id, a.slot_id
+    from booking.appointments a
+    join booking.calendars c on c.tenant_id = a.tenant_id and c.staff_id = a.staff_id
+    where a.status = 'pending' and a.payment_due_at <= v_now and a.payment_status <> 'paid'
+    order by a.tenant_id, a.staff_id, a.id
+    limit p_most_appointments
+    for no key update of a, c skip locked
+  loop
+    update booking.appointments a
+    set status = 'cancelled', cancel_reason = 'not paid in time'
+    where a.tenant_id = v_appointment.tenant_id and a.id = v_appointment.id;
+
+    insert into booking.audit_log (
+      tenant_id, action, outcome, actor_role, slot_id, appointment_id, staff_id
+    )
+    values (
+      v_appointment.tenant_id, 'release_unpaid_appointment', 'success', session_user,
+      v_appointment.slot_id, v_appointment.id, v_appointment.staff_id
+    );
+    v_released := v_released + 1;
+  end loop;
+  perform set_config('booking.is_audited', '', true);
+  return v_released;
+end
+$$;
+
+comment on function booking.release_unpaid_appointments(integer) is
+  'Cancels up to p_most_appointments pending appointments whose payment_due_at has passed; returns
+how many.';
+
+-- sql/40_booking/require_slot.sql
+
+-- Every id of a slot that is not to be had looks alike: ids can be computed, and "not found" would
+-- tell off duty from busy. Only what cannot be a slot's id at all is "not found".
+create or replace function booking.require_slot(
+  p_slot booking.availability_slots,
+  p_request jsonb
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  if not coalesce(booking.is_slot_id((p_request ->> 'slot_id')::uuid), false) then
+    perform booking.refuse('slot_not_found', 'slot_id is not the id of a slot.');
+  end if;
+  if p_slot.tenant_id is null then
+    perform booking.refuse_taken();
+  end if;
+end
+$$;
+
+comment on function booking.require_slot(booking.availability_slots, jsonb) is
+  'Refuses a request whose slot_id names no slot: slot_not_found or slot_taken.';
+
+-- Whether rows of availability_slots exist for the day of this slot, so that one without a row is
+-- none. Reads only.
+create or replace function booking.is_published(p_slot booking.availability_slots)
+returns boolean
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select exists (
+    select
+    from booking.published_bounds(p_slot.tenant_id, array[p_slot.staff_id], null, null) b
+    where b.location_id = p_slot.location_id and p_slot.start_time < b.end_of_starts
+  )
+$$;
+
+comment on function booking.is_published(booking.availability_slots) is
+  'True if the slot begins before the end of its calendar''s published days.';
+
+create or replace function booking.refuse_taken() returns void
+language sql volatile parallel unsafe
+set search_path = ''
+as $$
+  select booking.refuse(
+    'slot_taken', 'This time is no longer available.', null, 'Choose another time.'
+  )
+$$;
+
+comment on function booking.refuse_taken() is 'Refuses with slot_taken.';
+
+create or replace function booking.refuse_changed() returns void
+language sql volatile parallel unsafe
+set search_path = ''
+as $$
+  select booking.refuse(
+    'appointment_conflict', 'This time can no longer be booked.',
+    'The calendar has changed since it was reserved.', 'Choose another time.'
+  )
+$$;
+
+comment on function booking.refuse_changed() is
+  'Refuses with appointment_conflict: it is held, but the tenant has changed the calendar since.';
+
+-- sql/40_booking/reschedule_appointment.sql
+
+-- Moves an appointment to another slot, atomically: its own time is free for the move, and is lost
+-- only when the new one is won. The new slot may be held by the caller's session or simply free;
+-- it must fit the appointment's service. Starts that the listing shows are taken as well as those
+-- it would show without this appointment. Price, payment and manage_token stay.
+--
+-- Locks the appointment's row, then both calendars in staff_id order, then looks. Refuses:
+-- not_authenticated, not_found, forbidden, invalid_request, slot_not_found, invalid_status,
+-- too_late, slot_taken, appointment_conflict (held, but the calendar has changed since).
+create or replace function booking.reschedule_appointment(
+  p_appointment booking.appointments,
+  p_slot booking.availability_slots,
+  p_session_hash bytea,
+  p_request jsonb
+) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz;
+  v_appointment booking.appointments;
+  v_hold booking.slot_reservations;
+  v_shape_id uuid;
+  v_state record;
+  v_seat integer;
+begin
+  if p_request ->> 'session_id' is not null then
+    perform booking.require_length('session_id', p_request ->> 'session_id', 16, 128, true);
+  end if;
+  v_appointment := booking.lock_appointment(p_appointment, p_request);
+  if v_appointment.slot_id = (p_request ->> 'slot_id')::uuid and v_appointment.status <> 'cancelled'
+  then
+    -- Moved before, and asked again.
+    return booking.moved(v_appointment);
+  end if;
+  perform booking.require_slot(p_slot, p_request);
+  -- Staff move between calendars that are theirs; customers to whoever offers the service.
+  if booking.caller_may_write(v_appointment.tenant_id, v_appointment.staff_id)
+    and not booking.caller_may_write(p_slot.tenant_id, p_slot.staff_id)
+  then
+    perform booking.refuse('forbidden', 'The new slot is in a colleague''s calendar.');
+  end if;
+
+  perform booking.lock_calendars(
+    v_appointment.tenant_id, array[v_appointment.staff_id, p_slot.staff_id]
+  );
+  v_now := booking.now();
+  perform booking.require_changeable(v_appointment);
+
+  select h.* into v_hold
+  from booking.slot_reservations h
+  where h.tenant_id = p_slot.tenant_id and h.slot_id = p_slot.id and h.expires_at > v_now
+    and case
+      when p_session_hash is null then h.customer_id = booking.caller_id()
+      else h.session_hash = p_session_hash
+    end
+  limit 1;
+
+  -- A hold keeps its start where the service's step or notice, and so its shape, has changed since.
+  select y.shape_id into v_shape_id
+  from booking.appointment_types y
+  join booking.staff_appointment_types o
+    on o.tenant_id = y.tenant_id and o.appointment_type_id = y.id
+  where y.tenant_id = v_appointment.tenant_id and y.id = v_appointment.appointment_type_id
+    and o.staff_id = p_slot.staff_id
+    and (
+      y.shape_id = p_slot.shape_id
+      or (
+        v_hold.id is not null
+        and booking.have_same_claims(y.tenant_id, y.shape_id, p_slot.shape_id)
+      )
+    );
+
+  select s.* into v_state
+  from booking.calculate_slot(
+    p_slot.tenant_id, p_slot.staff_id, p_slot.location_id,
+    coalesce(v_shape_id, p_slot.shape_id), p_slot.start_time, v_appointment.id
+  ) s;
+
+  if v_hold.id is not null and not coalesce(v_state.is_available, false) then
+    perform booking.refuse_changed();
+  end if;
+
+  if v_hold.id is null and not coalesce(
+    v_state.is_available and v_state.is_bookable and (v_state.is_on_grid or (
+      select s.is_on_grid
+      from booking.calculate_slot(
+        p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id, p_slot.start_time
+      ) s
+    )), false
+  ) then
+    perform booking.refuse_taken();
+  end if;
+
+  delete from booking.slot_reservations h
+  where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;
+
+  perform
+  from booking.slot_reservations h
+  where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
+    and h.claim && v_state.claim and h.slot_id <> p_slot.id and h.expires_at > v_now
+    and not coalesce(
+      h.session_hash = p_session_hash or h.customer_id = booking.caller_id(), false
+    );
+  if found then
+    perform booking.refuse_taken();
+  end if;
+
+  v_seat := booking.free_seat(p_slot.tenant_id, p_slot.id, v_state.capacity, v_hold.seat);
+  if v_seat is null then
+    perform booking.refuse_taken();
+  end if;
+
+  if v_shape_id is null then
+    perform booking.refuse(
+      'invalid_request',
+      'slot_id is a slot for another service; expected one for the appointment''s own.'
+    );
+  end if;
+
+  update booking.appointments a
+  set staff_id = p_slot.staff_id,
+    location_id = p_slot.location_id,
+    shape_id = p_slot.shape_id,
+    slot_id = p_slot.id,
+    seat = v_seat,
+    start_time = p_slot.start_time,
+    end_time = v_state.end_time,
+    buffer_before_minutes = sh.buffer_before_minutes,
+    buffer_after_minutes = sh.buffer_after_minutes
+  from booking.slot_shapes sh
+  where a.tenant_id = v_appointment.tenant_id and a.id = v_appointment.id
+    and sh.tenant_id = p_slot.tenant_id and sh.id = p_slot.shape_id
+  returning a.* into v_appointment;
+
+  return booking.moved(v_appointment);
+end
+$$;
+
+comment on function booking.reschedule_appointment(
+  booking.appointments, booking.availability_slots, bytea, jsonb
+) is
+  'Worker of api.reschedule_appointment: moves an appointment to another slot, or refuses.';
+
+-- Where an appointment is now.
+create or replace function booking.moved(p_appointment booking.appointments) returns jsonb
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'appointment_id', p_appointment.id,
+    'slot_id', p_appointment.slot_id,
+    'staff_id', p_appointment.staff_id,
+    'location_id', p_appointment.location_id,
+    'start_time', booking.iso_time(p_appointment.start_time),
+    'end_time', booking.iso_time(p_appointment.end_time),
+    'seat', p_appointment.seat,
+    'message', 'The appointment is at the new time.'
+  )
+$$;
+
+comment on function booking.moved(booking.appointments) is 'The answer to a move.';
+
+-- sql/40_booking/reserve_slot.sql
+
+-- Holds a slot for a session, hold_minutes long: one atomic step. Slot and every slot that its
+-- claim overlaps are hidden until then (the hold's triggers publish that). The same session asking
+-- again gets the same answer and no longer hold; its own holds that overlap are replaced, and stay
+-- if the new one cannot be had, because a refusal takes everything back.
+--
+-- Locks the session (two calls of one session must not pass max_holds_per_session together), then
+-- the calendar; looks afterwards, and reads the clock once. A slot that is published as taken, or
+-- not published at all, is refused without any lock: nobody makes bookers wait by asking for it,
+-- and busy takes as long as off duty.
+--
+-- Refuses: invalid_request, slot_not_found, slot_taken, hold_limit_reached.
+create or replace function booking.reserve_slot(
+  p_slot booking.availability_slots,
+  p_session_hash bytea,
+  p_request jsonb
+) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_tenant booking.tenants;
+  v_type booking.appointment_types;
+  v_hold booking.slot_reservations;
+  v_claim tstzrange;
+  v_state record;
+begin
+  perform booking.require_length('session_id', p_request ->> 'session_id', 16, 128, true);
+  perform booking.require_slot(p_slot, p_request);
+
+  if p_slot.reserved_until > v_now or not p_slot.is_available
+    or p_slot.bookable_until <= v_now or p_slot.bookable_from > v_now
+    or (p_slot.calculated_at is null and booking.is_published(p_slot))
+  then
+    perform
+    from booking.slot_reservations h
+    where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
+      and h.session_hash = p_session_hash and h.expires_at > v_now;
+    if not found then
+      perform booking.refuse_taken();
+    end if;
+  end if;
+
+  perform pg_advisory_xact_lock(hashtextextended(
+    p_slot.tenant_id::text || encode(p_session_hash, 'hex'), 0
+  ));
+  perform booking.lock_calendars(p_slot.tenant_id, array[p_slot.staff_id]);
+  v_now := booking.now();
+
+  select h.* into v_hold
+  from booking.slot_reservations h
+  where h.tenant_id = p_slot.tenant_id and h.slot_id = p_slot.id
+    and h.session_hash = p_session_hash and h.expires_at > v_now;
+
+  if not found then
+    select booking.claim_of(
+      p_slot.start_time, p_slot.start_time + sh.duration_minutes * interval '1 minute',
+      sh.buffer_before_minutes, sh.buffer_after_minutes
+    )
+    into v_claim
+    from booking.slot_shapes sh
+    where sh.tenant_id = p_slot.tenant_id and sh.id = p_slot.shape_id;
+
+    -- Before the calculator, so that the losers of a rush cost little.
+    perform
+    from booking.slot_reservations h
+    where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
+      and h.claim && v_claim and h.slot_id <> p_slot.id
+      and h.expires_at > v_now and h.session_hash <> p_session_hash;
+    if found then
+      perform booking.refuse_taken();
+    end if;
+
+    select s.* into v_state
+    from booking.calculate_slot(
+      p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id, p_slot.start_time
+    ) s;
+    if not coalesce(v_state.is_on_grid and v_state.is_available and v_state.is_bookable, false) then
+      perform booking.refuse_taken();
+    end if;
+
+    delete from booking.slot_reservations h
+    where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
+      and (h.expires_at <= v_now or (h.session_hash = p_session_hash and h.claim && v_claim));
+
+    v_hold.seat := booking.free_seat(p_slot.tenant_id, p_slot.id, v_state.capacity);
+    if v_hold.seat is null then
+      perform booking.refuse_taken();
+    end if;
+  end if;
+
+  v_type := booking.offered_type(
+    p_slot.tenant_id, p_slot.staff_id, p_slot.shape_id, p_request ->> 'appointment_type'
+  );
+
+  if v_hold.id is null then
+    select t.* into v_tenant from booking.tenants t where t.id = p_slot.tenant_id;
+
+    perform
+    from booking.slot_reservations h
+    where h.tenant_id = p_slot.tenant_id and h.session_hash = p_session_hash
+      and h.expires_at > v_now
+    having count(*) >= v_tenant.max_holds_per_session;
+    if found then
+      perform booking.refuse(
+        'hold_limit_reached',
+        format('This session holds %s times already.', v_tenant.max_holds_per_session),
+        null, 'Book or release one of them first.'
+      );
+    end if;
+
+    insert into booking.slot_reservations (
+      tenant_id, slot_id, staff_id, location_id, shape_id, start_time, claim, seat, session_hash,
+      customer_id, appointment_type_id, quoted_price_cents, currency, capacity, expires_at
+    )
+    values (
+      p_slot.tenant_id, p_slot.id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id,
+      p_slot.start_time, v_claim, v_hold.seat, p_session_hash, booking.caller_id(),
+      v_type.id, v_type.price_cents, v_type.currency, v_state.capacity,
+      v_now + v_tenant.hold_minutes * interval '1 minute'
+    )
+    returning * into v_hold;
+  elsif v_hold.appointment_type_id is distinct from coalesce(v_type.id, v_hold.appointment_type_id)
+    or (v_hold.customer_id is null and booking.caller_id() is not null)
+  then
+    -- For another service, or signed in meanwhile.
+    update booking.slot_reservations h
+    set customer_id = coalesce(h.customer_id, booking.caller_id()),
+      appointment_type_id = coalesce(v_type.id, h.appointment_type_id),
+      quoted_price_cents = case
+        when v_type.id = h.appointment_type_id or v_type.id is null then h.quoted_price_cents
+        else v_type.price_cents
+      end,
+      currency = case
+        when v_type.id = h.appointment_type_id or v_type.id is null then h.currency
+        else v_type.currency
+      end
+    where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id
+    returning * into v_hold;
+  end if;
+
+  return jsonb_strip_nulls(jsonb_build_object(
+    'slot_id', v_hold.slot_id,
+    'reserved_until', booking.iso_time(v_hold.expires_at),
+    'seat', v_hold.seat,
+    'price_cents', v_hold.quoted_price_cents,
+    'currency', v_hold.currency,
+    'message', format('Held for you until %s.', booking.iso_time(v_hold.expires_at))
+  ));
+end
+$$;
+
+comment on function booking.reserve_slot(booking.availability_slots, bytea, jsonb) is
+  'Worker of api.reserve_slot: holds a slot for a session, or refuses.';
+
+-- sql/40_booking/take_events.sql
+
+-- The consumer of the outbox: takes the oldest events that nobody else is handling, for whatever
+-- sends mails or calls webhooks. They stay locked until the transaction ends; mark them with
+-- finish_events() in the same transaction, once they are handled, and commit. Whoever stops before
+-- that leaves them to the next: each event is handled at least once. Several consumers skip each
+-- other's. The customer is read from the appointment now, so that an erased person is not written
+-- to.
+create or replace function booking.take_events(
+  p_most_events integer default 100,
+  p_tenant_id uuid default null
+) returns table (
+  tenant_id uuid,
+  id uuid,
+  kind text,
+  appointment_id uuid,
+  created_at timestamptz,
+  payload jsonb,
+  customer jsonb
+)
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return query
+  select e.tenant_id, e.id, e.kind, e.appointment_id, e.created_at, e.payload, a.customer
+  from booking.events e
+  join booking.appointments a on a.tenant_id = e.tenant_id and a.id = e.appointment_id
+  where e.processed_at is null and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+  order by e.created_at, e.id
+  limit p_most_events
+  for update of e skip locked;
+end
+$$;
+
+comment on function booking.take_events(integer, uuid) is
+  'Up to p_most_events unprocessed events (of a tenant, null: of all), oldest first, locked until
+the transaction ends.';
+
+create or replace function booking.finish_events(p_tenant_ids uuid[], p_ids uuid[])
+returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_finished integer;
+begin
+  update booking.events e
+  set processed_at = booking.now()
+  from unnest(p_tenant_ids, p_ids) as done(tenant_id, id)
+  where e.tenant_id = done.tenant_id and e.id = done.id and e.processed_at is null;
+  get diagnostics v_finished = row_count;
+  return v_finished;
+end
+$$;
+
+comment on function booking.finish_events(uuid[], uuid[]) is
+  'Marks the events (p_tenant_ids[i], p_ids[i]) as processed; returns how many.';
+
 -- sql/50_triggers/appointment_types.sql
 
 -- appointment_types: each finds its shape or makes it; what changes the slots concerns everyone who
@@ -1812,6 +3830,26 @@ begin
   end if;
 
   if new.capacity > 1 then
+    select sh.id into new.shape_id
+    from booking.slot_shapes sh
+    where sh.tenant_id = new.tenant_id and sh.group_type_id = new.id
+      and sh.duration_minutes = new.duration_minutes
+      and sh.buffer_before_minutes = new.buffer_before_minutes
+      and sh.buffer_after_minutes = new.buffer_after_minutes;
+
+    if found then
+      -- Not "on conflict do update", which would lock the shape as if its key could change, and
+      -- wait for bookers, who have the calendar and refer to the shape.
+      update booking.slot_shapes sh
+      set step_minutes = v_step_minutes,
+        min_notice_minutes = v_min_notice_minutes,
+        max_advance_days = new.max_advance_days
+      where sh.tenant_id = new.tenant_id and sh.id = new.shape_id
+        and (sh.step_minutes, sh.min_notice_minutes, sh.max_advance_days)
+          is distinct from (v_step_minutes, v_min_notice_minutes, new.max_advance_days);
+      return new;
+    end if;
+
     insert into booking.slot_shapes as sh (
       tenant_id, duration_minutes, buffer_before_minutes, buffer_after_minutes, step_minutes,
       min_notice_minutes, max_advance_days, group_type_id
@@ -1820,12 +3858,6 @@ begin
       new.tenant_id, new.duration_minutes, new.buffer_before_minutes, new.buffer_after_minutes,
       v_step_minutes, v_min_notice_minutes, new.max_advance_days, new.id
     )
-    on conflict (
-      tenant_id, group_type_id, duration_minutes, buffer_before_minutes, buffer_after_minutes
-    ) where group_type_id is not null
-    do update set step_minutes = excluded.step_minutes,
-      min_notice_minutes = excluded.min_notice_minutes,
-      max_advance_days = excluded.max_advance_days
     returning sh.id into new.shape_id;
     return new;
   end if;
@@ -1977,19 +4009,19 @@ for each statement execute function booking.appointment_types_changed();
 -- appointments: whoever writes, the calendar is locked before the exclusion index is met, seats are
 -- given out under that lock, and the slots follow in the same transaction.
 --
---   before row        1 caller checked, 2 calendar locked, 3 seat taken (or slot cleared)
---   after statement   holds it beats are deleted, the days around old and new claims recalculated
+--   before row        1 caller checked, 2 calendar locked, 3 seat taken (or slot cleared), 4 status
+--   after statement   holds it beats are deleted, the days around old and new claims recalculated,
+--                     events written, and an audit row where no booking function writes one
 
 -- Moving an appointment by hand takes it off its slot. Taking a seat copies the type's capacity, is
--- refused when attendees and holds fill the class, and gets the lowest free seat, so that a lowered
--- capacity is never refilled past. Runs under the calendar's lock.
+-- refused when attendees and holds fill the class, and gets the seat it asks for or else the lowest
+-- free one (free_seat). Runs under the calendar's lock.
 create or replace function booking.take_seat() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
   v_group_type_id uuid;
-  v_taken integer[];
 begin
   if tg_op = 'UPDATE' and new.slot_id is not distinct from old.slot_id and (
     new.staff_id, new.location_id, new.start_time, new.end_time,
@@ -2042,29 +4074,18 @@ begin
   from booking.appointment_types t
   where t.tenant_id = new.tenant_id and t.id = new.appointment_type_id;
 
-  v_taken := array(
-    select a.seat
-    from booking.appointments a
-    where a.tenant_id = new.tenant_id and a.slot_id = new.slot_id
-      and a.status <> 'cancelled' and a.id <> new.id
-    union all
-    select h.seat
-    from booking.slot_reservations h
-    where h.tenant_id = new.tenant_id and h.slot_id = new.slot_id
-      and h.expires_at > booking.now()
-  );
+  if new.status = 'cancelled' then
+    return new;
+  end if;
 
-  if new.status <> 'cancelled' and cardinality(v_taken) >= new.capacity then
+  new.seat := booking.free_seat(
+    new.tenant_id, new.slot_id, new.capacity, new.seat, new.id
+  );
+  if new.seat is null then
     raise exception using
       errcode = 'exclusion_violation',
       message = format('all %s seats of this slot are taken', new.capacity);
   end if;
-
-  new.seat := (
-    select coalesce(min(s.seat), 1)
-    from generate_series(1, new.capacity) as s(seat)
-    where s.seat <> all (v_taken)
-  );
   return new;
 end
 $$;
@@ -2097,7 +4118,45 @@ create or replace trigger appointments_3_take_seat
 before insert or update on booking.appointments
 for each row execute function booking.take_seat();
 
-create or replace trigger appointments_4_touch_updated_at
+-- A status means something: what is completed or missed has begun, and what is cancelled is booked
+-- again before anything else can become of it. Who cancelled and when is kept.
+create or replace function booking.keep_status() returns trigger
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  if new.status in ('completed', 'no_show')
+    and (old.status = 'cancelled' or new.start_time > booking.now())
+  then
+    raise exception using
+      errcode = 'check_violation',
+      message = format(
+        'status cannot become "%s": the appointment %s', new.status,
+        case
+          when old.status = 'cancelled' then 'is cancelled'
+          else 'begins at ' || booking.iso_time(new.start_time)
+        end
+      );
+  end if;
+
+  if new.status = 'cancelled' then
+    new.cancelled_at := booking.now();
+    new.cancelled_by := coalesce(booking.caller_id(), new.cancelled_by);
+  elsif old.status = 'cancelled' then
+    new.cancelled_at := null;
+    new.cancelled_by := null;
+    new.cancel_reason := null;
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger appointments_4_keep_status
+before update on booking.appointments
+for each row when (old.status <> new.status)
+execute function booking.keep_status();
+
+create or replace trigger appointments_5_touch_updated_at
 before update on booking.appointments
 for each row execute function booking.touch_updated_at();
 
@@ -2178,6 +4237,155 @@ create or replace trigger appointments_deleted
 after delete on booking.appointments
 referencing old table as changed_rows
 for each statement execute function booking.appointments_changed();
+
+-- What happened, for the outbox and the audit trail, whoever wrote it. Events tell of what lies
+-- ahead; an appointment that comes from another system (external_id) has been told of there. Direct
+-- writes leave an audit row here; attempt() writes one itself and says so by booking.is_audited.
+-- Runs as the owner because only the owner writes either table.
+create or replace function booking.appointments_recorded() returns trigger
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_caller_id uuid := booking.caller_id();
+  v_caller_role text := coalesce(booking.caller_role(), session_user);
+  v_address_hash bytea := booking.address_hash();
+  v_before booking.appointments[];
+  v_after booking.appointments[];
+begin
+  if tg_op <> 'INSERT' then
+    v_before := array(select o from old_rows o);
+  end if;
+  if tg_op <> 'DELETE' then
+    v_after := array(select n from changed_rows n);
+  end if;
+
+  with changes as materialized (
+    select
+      coalesce(n.tenant_id, o.tenant_id) as tenant_id,
+      coalesce(n.id, o.id) as appointment_id,
+      coalesce(n.staff_id, o.staff_id) as staff_id,
+      coalesce(n.slot_id, o.slot_id) as slot_id,
+      case
+        when n.id is null then 'delete_appointment'
+        when o.id is null or (o.status = 'cancelled' and n.status <> 'cancelled')
+        then 'create_appointment'
+        when n.status = 'cancelled' and o.status <> 'cancelled' then 'cancel_appointment'
+        when (o.staff_id, o.location_id, o.start_time, o.end_time)
+          is distinct from (n.staff_id, n.location_id, n.start_time, n.end_time)
+        then 'reschedule_appointment'
+        when o.status <> n.status then 'change_status'
+      end as action,
+      o.payment_status <> n.payment_status as is_payment,
+      n.end_time > v_now or o.end_time > v_now as is_ahead,
+      o.id is null and n.external_id is not null as is_imported,
+      o.start_time as old_start_time, o.end_time as old_end_time, o.staff_id as old_staff_id,
+      o.location_id as old_location_id, o.status as old_status, n as row
+    from unnest(v_after) as n
+    full join unnest(v_before) as o on o.tenant_id = n.tenant_id and o.id = n.id
+  ),
+  audited as (
+    insert into booking.audit_log (
+      tenant_id, action, outcome, actor_id, actor_role, address_hash, slot_id, appointment_id,
+      staff_id, details
+    )
+    select c.tenant_id, c.action, 'success', v_caller_id, v_caller_role, v_address_hash, c.slot_id,
+      c.appointment_id, c.staff_id,
+      jsonb_build_object('is_direct', true) || case
+        when c.action = 'change_status'
+        then jsonb_build_object('from', c.old_status, 'to', (c.row).status)
+        else '{}'
+      end
+    from changes c
+    where c.action is not null
+      and coalesce(current_setting('booking.is_audited', true), '') <> 'on'
+  )
+  insert into booking.events (tenant_id, kind, appointment_id, payload)
+  select c.tenant_id, event.kind, c.appointment_id,
+    jsonb_build_object(
+      'status', (c.row).status,
+      'start_time', booking.iso_time((c.row).start_time),
+      'end_time', booking.iso_time((c.row).end_time),
+      'staff_id', (c.row).staff_id,
+      'location_id', (c.row).location_id,
+      'appointment_type_id', (c.row).appointment_type_id,
+      'payment_status', (c.row).payment_status,
+      'price_cents', (c.row).price_cents,
+      'currency', (c.row).currency,
+      'source', (c.row).source
+    ) || case
+      when event.kind = 'moved' then jsonb_build_object('from', jsonb_build_object(
+        'start_time', booking.iso_time(c.old_start_time),
+        'end_time', booking.iso_time(c.old_end_time),
+        'staff_id', c.old_staff_id,
+        'location_id', c.old_location_id
+      ))
+      when event.kind = 'payment'
+      then jsonb_build_object('payment_reference', (c.row).payment_reference)
+      else '{}'
+    end
+  from changes c
+  cross join lateral (
+    select case c.action
+      when 'create_appointment' then case when (c.row).status <> 'cancelled' then 'booked' end
+      when 'reschedule_appointment' then case when (c.row).status <> 'cancelled' then 'moved' end
+      when 'cancel_appointment' then 'cancelled'
+    end as kind
+    where c.is_ahead and not c.is_imported
+    union all
+    select 'payment' where c.is_payment
+  ) as event
+  where event.kind is not null;
+  return null;
+end
+$$;
+
+create or replace trigger appointments_recorded_on_insert
+after insert on booking.appointments
+referencing new table as changed_rows
+for each statement execute function booking.appointments_recorded();
+
+create or replace trigger appointments_recorded_on_update
+after update on booking.appointments
+referencing old table as old_rows new table as changed_rows
+for each statement execute function booking.appointments_recorded();
+
+create or replace trigger appointments_recorded_on_delete
+after delete on booking.appointments
+referencing old table as old_rows
+for each statement execute function booking.appointments_recorded();
+
+-- sql/50_triggers/audit_log.sql
+
+-- audit_log: append-only, for its owner, too. Rows go when they have been kept as long as
+-- settings.audit_retention_days says, and not before.
+create or replace function booking.refuse_audit_change() returns trigger
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_kept_since timestamptz := booking.now() - (
+    select s.audit_retention_days * interval '1 day' from booking.settings s
+  );
+begin
+  if tg_op = 'DELETE' and old.occurred_at < v_kept_since then
+    return old;
+  end if;
+  raise exception using
+    errcode = 'feature_not_supported',
+    message = 'booking.audit_log is append-only',
+    hint = 'Rows older than settings.audit_retention_days can be deleted.';
+end
+$$;
+
+create or replace trigger audit_log_refuse_change
+before update or delete on booking.audit_log
+for each row execute function booking.refuse_audit_change();
+
+create or replace trigger audit_log_refuse_truncate
+before truncate on booking.audit_log
+for each statement execute function booking.refuse_audit_change();
 
 -- sql/50_triggers/breaks.sql
 
@@ -2469,31 +4677,27 @@ language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
+  v_rows booking.slot_reservations[];
   v_tenant_id uuid;
   v_staff_ids uuid[];
-  v_periods tstzrange[];
+  v_claims tstzrange[];
+  v_grid_stands boolean;
 begin
   if tg_op = 'UPDATE' then
-    for v_tenant_id, v_staff_ids, v_periods in
-      select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim)
-      from (
-        select * from old_rows
-        union all
-        select * from changed_rows
-      ) as c
-      group by c.tenant_id
-    loop
-      perform booking.refresh_around(v_tenant_id, v_staff_ids, v_periods);
-    end loop;
-    return null;
+    v_rows := array(select o from old_rows o union all select n from changed_rows n);
+  else
+    v_rows := array(select c from changed_rows c);
   end if;
 
-  for v_tenant_id, v_staff_ids, v_periods in
-    select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim)
-    from changed_rows c
-    group by c.tenant_id
+  for v_tenant_id, v_staff_ids, v_claims, v_grid_stands in
+    -- A slot that is not available may be there for its hold alone, and go with it.
+    select h.tenant_id, array_agg(h.staff_id), array_agg(h.claim),
+      bool_and(coalesce(s.is_available, true))
+    from unnest(v_rows) as h
+    left join booking.availability_slots s on s.tenant_id = h.tenant_id and s.id = h.slot_id
+    group by h.tenant_id
   loop
-    perform booking.refresh_around(v_tenant_id, v_staff_ids, v_periods);
+    perform booking.refresh_around(v_tenant_id, v_staff_ids, v_claims, v_grid_stands);
   end loop;
   return null;
 end
@@ -2594,9 +4798,11 @@ begin
 end
 $$;
 
+-- For each statement: a row trigger counts the generated is_group as updated, and the row would be
+-- locked as if its key changed.
 create or replace trigger slot_shapes_refuse_change
 before update or delete on booking.slot_shapes
-for each row when (pg_trigger_depth() = 0)
+for each statement when (pg_trigger_depth() = 0)
 execute function booking.refuse_shape_change();
 
 create or replace trigger slot_shapes_refuse_truncate
@@ -2914,6 +5120,52 @@ create policy everyone_reads_active on booking.appointment_types
 for select to anon, authenticated, service_role
 using (is_active);
 
+-- sql/60_policies/appointments.sql
+
+-- appointments: customers read their own; a tenant's staff and admins read all of the tenant's;
+-- staff write in their own calendar, admins in everyone's (the row trigger checks that tenant and
+-- person belong together); the service works everywhere. Nobody deletes: appointments are
+-- cancelled.
+drop policy if exists customers_and_members_read on booking.appointments;
+
+create policy customers_and_members_read on booking.appointments
+for select to authenticated
+using (
+  customer_id = (select booking.caller_id())
+  or tenant_id = any ((select booking.member_tenant_ids())::uuid[])
+);
+
+drop policy if exists members_insert on booking.appointments;
+
+create policy members_insert on booking.appointments
+for insert to authenticated
+with check (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_update on booking.appointments;
+
+create policy members_update on booking.appointments
+for update to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists service_does_all on booking.appointments;
+
+create policy service_does_all on booking.appointments
+for all to service_role
+using (true)
+with check (true);
+
 -- sql/60_policies/availability_slots.sql
 
 -- availability_slots: everyone may see what can be booked now. The clock and the private columns
@@ -2981,6 +5233,49 @@ comment on view api.appointment_types is
 shape_id tells which slots fit the service; price_cents is gross, in hundredths of the currency;
 capacity above 1 is a class.';
 
+-- sql/70_api/appointments.sql
+
+-- Appointments as their customers and the tenant's staff see them. Names come by scalar subquery,
+-- so that staff can insert and update through the view; who sees and writes what, the policies
+-- say.
+create or replace view api.appointments with (security_invoker = true) as
+select
+  a.id, a.tenant_id, a.staff_id,
+  (
+    select s.display_name from booking.staff s where s.tenant_id = a.tenant_id and s.id = a.staff_id
+  ) as staff_name,
+  a.location_id,
+  (
+    select l.name from booking.locations l where l.tenant_id = a.tenant_id and l.id = a.location_id
+  ) as location_name,
+  coalesce(
+    (
+      select l.timezone
+      from booking.locations l
+      where l.tenant_id = a.tenant_id and l.id = a.location_id
+    ),
+    (select t.timezone from booking.tenants t where t.id = a.tenant_id)
+  ) as timezone,
+  a.appointment_type_id,
+  (
+    select y.name
+    from booking.appointment_types y
+    where y.tenant_id = a.tenant_id and y.id = a.appointment_type_id
+  ) as appointment_type_name,
+  a.slot_id, a.shape_id, a.seat, a.start_time, a.end_time, a.buffer_before_minutes,
+  a.buffer_after_minutes, a.status, a.customer_id, a.customer, a.notes, a.price_cents, a.currency,
+  a.payment_status, a.payment_due_at, a.cancelled_at, a.cancel_reason, a.source, a.created_at,
+  a.updated_at
+from booking.appointments a;
+
+comment on view api.appointments is
+  'Appointments
+Customers see their own, a tenant''s staff and admins all of the tenant''s. Staff book by inserting
+(any time and length, without a slot) and update times, status (confirmed, completed, no_show,
+cancelled), customer and notes in their own calendar, admins in everyone''s. Times are instants;
+timezone is the IANA name in which to show them. Names are null where person, place or service is no
+longer active.';
+
 -- sql/70_api/availability_slots.sql
 
 -- The mission's one SELECT: slots that can be booked now. The policy on the table decides what that
@@ -3004,6 +5299,94 @@ Filter by tenant_id, staff_id, duration_minutes and start_time (an instant with 
 are UTC instants, half open; seats_left counts places in a class and is 1 for a single slot;
 is_available is always true.';
 
+-- sql/70_api/cancel_appointment.sql
+
+-- Worker: booking.cancel_appointment, in the frame of booking.attempt.
+create or replace function api.cancel_appointment(
+  appointment_id uuid,
+  reason text default null,
+  manage_token text default null,
+  tenant_id uuid default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.attempt('cancel_appointment', jsonb_build_object(
+    'appointment_id', cancel_appointment.appointment_id,
+    'reason', cancel_appointment.reason,
+    'manage_token', cancel_appointment.manage_token,
+    'tenant_id', cancel_appointment.tenant_id
+  ));
+end
+$$;
+
+comment on function api.cancel_appointment(uuid, text, text, uuid) is
+  'Cancel an appointment
+For its customer and whoever has its manage_token, until the tenant''s notice before its start, and
+for the tenant''s staff. The reason (at most 1,000 characters) is kept.
+Answers {"success": true, "appointment_id", "status": "cancelled", "message"}. Refusals: too_late,
+invalid_status 409; not_found 404; invalid_request 400; not_authenticated 401; forbidden 403; busy
+503.';
+
+-- sql/70_api/create_appointment.sql
+
+-- Worker: booking.create_appointment, in the frame of booking.attempt.
+create or replace function api.create_appointment(
+  slot_id uuid,
+  user_data jsonb,
+  appointment_type text,
+  session_id text default null,
+  notes text default null,
+  idempotency_key text default null,
+  tenant_id uuid default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.attempt('create_appointment', jsonb_build_object(
+    'slot_id', create_appointment.slot_id,
+    'user_data', create_appointment.user_data,
+    'appointment_type', create_appointment.appointment_type,
+    'session_id', create_appointment.session_id,
+    'notes', create_appointment.notes,
+    'idempotency_key', create_appointment.idempotency_key,
+    'tenant_id', create_appointment.tenant_id
+  ));
+end
+$$;
+
+comment on function api.create_appointment(uuid, jsonb, text, text, text, text, uuid) is
+  'Book a slot that you hold
+For signed-in customers, and for the service on behalf of guests. user_data is an object with name,
+and email or phone; locale, timezone and further keys are kept; at most 8 kB. Without session_id
+the hold must be the signed-in caller''s own. idempotency_key (at most 255 characters): the same
+request again gets the same appointment, with a new manage_token in place of the old.
+Answers {"success": true, "appointment_id", "status", "start_time", "end_time" (UTC),
+"price_cents", "currency", "manage_token", "payment_required", "payment_due_at", "payment_url"}.
+manage_token is shown once; its bearer can move and cancel. Refusals: reservation_expired,
+appointment_conflict, idempotency_conflict 409; slot_not_found 404; invalid_request 400;
+not_authenticated 401; busy 503.';
+
+-- sql/70_api/get_reservations.sql
+
+-- Worker: booking.get_reservations.
+create or replace function api.get_reservations(session_id text) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.get_reservations(get_reservations.session_id);
+end
+$$;
+
+comment on function api.get_reservations(text) is
+  'What a session holds (POST only)
+Answers {"success": true, "reservations": [{"slot_id", "tenant_id", "staff_id", "location_id",
+"start_time", "end_time", "duration_minutes", "seat", "appointment_type", "price_cents", "currency",
+"reserved_until"}]}, times in UTC, by start_time.';
+
 -- sql/70_api/locations.sql
 
 -- Public names of active places of active tenants.
@@ -3015,6 +5398,142 @@ join booking.tenants t on t.id = l.tenant_id;
 comment on view api.locations is
   'Places where appointments happen
 timezone is the IANA name in which the place''s dates and hours are meant; never null.';
+
+-- sql/70_api/record_payment.sql
+
+-- Worker: booking.record_payment, in the frame of booking.attempt.
+create or replace function api.record_payment(
+  appointment_id uuid,
+  payment_status text,
+  payment_reference text,
+  tenant_id uuid default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.attempt('record_payment', jsonb_build_object(
+    'appointment_id', record_payment.appointment_id,
+    'payment_status', record_payment.payment_status,
+    'payment_reference', record_payment.payment_reference,
+    'tenant_id', record_payment.tenant_id
+  ));
+end
+$$;
+
+comment on function api.record_payment(uuid, text, text, uuid) is
+  'Record what the payment provider says (service only)
+payment_status is paid (confirms a pending appointment), failed or refunded; payment_reference is
+the provider''s, at most 255 characters. The same again changes nothing and gets the same answer.
+Answers {"success": true, "appointment_id", "status", "payment_status"}. Refusals: too_late (the
+appointment is cancelled: pay back), invalid_status 409; not_found 404; invalid_request 400;
+forbidden 403; busy 503.';
+
+-- sql/70_api/release_slot.sql
+
+-- Worker: booking.release_slot, in the frame of booking.attempt.
+create or replace function api.release_slot(
+  slot_id uuid,
+  session_id text,
+  tenant_id uuid default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.attempt('release_slot', jsonb_build_object(
+    'slot_id', release_slot.slot_id,
+    'session_id', release_slot.session_id,
+    'tenant_id', release_slot.tenant_id
+  ));
+end
+$$;
+
+comment on function api.release_slot(uuid, text, uuid) is
+  'Give a held slot back
+Answers {"success": true, "slot_id", "message"}. Refusals: not_found 404 (this session does not hold
+it, or no longer); invalid_request 400; busy 503.';
+
+-- sql/70_api/reschedule_appointment.sql
+
+-- Worker: booking.reschedule_appointment, in the frame of booking.attempt.
+create or replace function api.reschedule_appointment(
+  appointment_id uuid,
+  slot_id uuid,
+  session_id text default null,
+  manage_token text default null,
+  staff_id uuid default null,
+  location_id uuid default null,
+  start_time timestamptz default null,
+  tenant_id uuid default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.attempt('reschedule_appointment', jsonb_build_object(
+    'appointment_id', reschedule_appointment.appointment_id,
+    'slot_id', reschedule_appointment.slot_id,
+    'session_id', reschedule_appointment.session_id,
+    'manage_token', reschedule_appointment.manage_token,
+    'staff_id', reschedule_appointment.staff_id,
+    'location_id', reschedule_appointment.location_id,
+    'start_time', reschedule_appointment.start_time,
+    'tenant_id', reschedule_appointment.tenant_id
+  ));
+end
+$$;
+
+comment on function api.reschedule_appointment(
+  uuid, uuid, text, text, uuid, uuid, timestamptz, uuid
+) is
+  'Move an appointment to another slot
+For its customer, whoever has its manage_token, and the tenant''s staff. The new slot may be held
+by session_id, or just be free; the appointment''s own time does not stand in its way. A slot
+beyond the days that availability_slots shows needs staff_id, location_id and start_time.
+Answers {"success": true, "appointment_id", "slot_id", "staff_id", "location_id", "start_time",
+"end_time" (UTC), "seat", "message"}; refused, the appointment stays where it is. Refusals:
+slot_taken, appointment_conflict, too_late, invalid_status 409; not_found, slot_not_found 404;
+invalid_request 400; not_authenticated 401; forbidden 403; busy 503.';
+
+-- sql/70_api/reserve_slot.sql
+
+-- Worker: booking.reserve_slot, in the frame of booking.attempt. Bodies of functions in "api" name
+-- their parameters in full, because these are the JSON keys.
+create or replace function api.reserve_slot(
+  slot_id uuid,
+  session_id text,
+  appointment_type text default null,
+  tenant_id uuid default null,
+  staff_id uuid default null,
+  location_id uuid default null,
+  start_time timestamptz default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.attempt('reserve_slot', jsonb_build_object(
+    'slot_id', reserve_slot.slot_id,
+    'session_id', reserve_slot.session_id,
+    'appointment_type', reserve_slot.appointment_type,
+    'tenant_id', reserve_slot.tenant_id,
+    'staff_id', reserve_slot.staff_id,
+    'location_id', reserve_slot.location_id,
+    'start_time', reserve_slot.start_time
+  ));
+end
+$$;
+
+comment on function api.reserve_slot(uuid, text, text, uuid, uuid, uuid, timestamptz) is
+  'Hold a slot for ten minutes
+session_id is a secret of your own making, 16 to 128 characters, the same for all calls of a visit.
+appointment_type is a service''s code; with it the answer quotes the price. A slot beyond the days
+that availability_slots shows needs tenant_id, staff_id, location_id and start_time, as listed.
+Answers {"success": true, "slot_id", "reserved_until" (UTC), "seat", "price_cents", "currency",
+"message"}. Asked again by the same session, the answer is the same, and so is its end. Holds of the
+session that overlap are replaced. Refusals: slot_taken, hold_limit_reached 409; slot_not_found 404;
+invalid_request 400; busy 503.';
 
 -- sql/70_api/staff.sql
 
@@ -3091,3 +5610,48 @@ grant select on api.appointment_types to anon, authenticated, service_role;
 grant select (tenant_id, staff_id, appointment_type_id)
 on booking.staff_appointment_types to anon, authenticated, service_role;
 grant select on api.staff_appointment_types to anon, authenticated, service_role;
+
+-- Appointments: what the policies let members write. The functions are what constraints, generated
+-- columns, triggers and policies ask in the writer's name.
+grant select (
+  id, tenant_id, staff_id, location_id, appointment_type_id, slot_id, shape_id, seat, start_time,
+  end_time, buffer_before_minutes, buffer_after_minutes, status, customer_id, customer, notes,
+  price_cents, currency, payment_status, payment_due_at, cancelled_at, cancel_reason, source,
+  created_at, updated_at
+) on booking.appointments to authenticated, service_role;
+grant insert (
+  tenant_id, staff_id, location_id, appointment_type_id, slot_id, shape_id, start_time, end_time,
+  buffer_before_minutes, buffer_after_minutes, status, customer_id, customer, notes, price_cents,
+  currency
+) on booking.appointments to authenticated, service_role;
+grant update (
+  staff_id, location_id, appointment_type_id, start_time, end_time, buffer_before_minutes,
+  buffer_after_minutes, status, customer, notes, price_cents, currency, cancel_reason
+) on booking.appointments to authenticated, service_role;
+grant select, insert, update on api.appointments to authenticated, service_role;
+
+grant execute on function booking.token_claims to authenticated, service_role;
+grant execute on function booking.caller_id to authenticated, service_role;
+grant execute on function booking.caller_may_write to authenticated, service_role;
+grant execute on function booking.member_tenant_ids to authenticated, service_role;
+grant execute on function booking.member_staff_ids to authenticated, service_role;
+grant execute on function booking.iso_time to authenticated, service_role;
+grant execute on function booking.slot_id to authenticated, service_role;
+grant execute on function booking.is_slot_id to authenticated, service_role;
+grant execute on function booking.claim_of to authenticated, service_role;
+grant execute on function booking.whole_minutes to authenticated, service_role;
+
+-- What changes holds and appointments: thin functions run as their caller, who may call the
+-- workers' frame and nothing behind it.
+grant execute on function booking.attempt to anon, authenticated, service_role;
+grant execute on function booking.get_reservations to anon, authenticated, service_role;
+
+grant execute on function api.reserve_slot to anon, authenticated, service_role;
+grant execute on function api.get_reservations to anon, authenticated, service_role;
+grant execute on function api.release_slot to anon, authenticated, service_role;
+grant execute on function api.reschedule_appointment to anon, authenticated, service_role;
+grant execute on function api.cancel_appointment to anon, authenticated, service_role;
+
+grant execute on function api.create_appointment to authenticated, service_role;
+
+grant execute on function api.record_payment to service_role;

@@ -40,3 +40,48 @@ grant select on api.appointment_types to anon, authenticated, service_role;
 grant select (tenant_id, staff_id, appointment_type_id)
 on booking.staff_appointment_types to anon, authenticated, service_role;
 grant select on api.staff_appointment_types to anon, authenticated, service_role;
+
+-- Appointments: what the policies let members write. The functions are what constraints, generated
+-- columns, triggers and policies ask in the writer's name.
+grant select (
+  id, tenant_id, staff_id, location_id, appointment_type_id, slot_id, shape_id, seat, start_time,
+  end_time, buffer_before_minutes, buffer_after_minutes, status, customer_id, customer, notes,
+  price_cents, currency, payment_status, payment_due_at, cancelled_at, cancel_reason, source,
+  created_at, updated_at
+) on booking.appointments to authenticated, service_role;
+grant insert (
+  tenant_id, staff_id, location_id, appointment_type_id, slot_id, shape_id, start_time, end_time,
+  buffer_before_minutes, buffer_after_minutes, status, customer_id, customer, notes, price_cents,
+  currency
+) on booking.appointments to authenticated, service_role;
+grant update (
+  staff_id, location_id, appointment_type_id, start_time, end_time, buffer_before_minutes,
+  buffer_after_minutes, status, customer, notes, price_cents, currency, cancel_reason
+) on booking.appointments to authenticated, service_role;
+grant select, insert, update on api.appointments to authenticated, service_role;
+
+grant execute on function booking.token_claims to authenticated, service_role;
+grant execute on function booking.caller_id to authenticated, service_role;
+grant execute on function booking.caller_may_write to authenticated, service_role;
+grant execute on function booking.member_tenant_ids to authenticated, service_role;
+grant execute on function booking.member_staff_ids to authenticated, service_role;
+grant execute on function booking.iso_time to authenticated, service_role;
+grant execute on function booking.slot_id to authenticated, service_role;
+grant execute on function booking.is_slot_id to authenticated, service_role;
+grant execute on function booking.claim_of to authenticated, service_role;
+grant execute on function booking.whole_minutes to authenticated, service_role;
+
+-- What changes holds and appointments: thin functions run as their caller, who may call the
+-- workers' frame and nothing behind it.
+grant execute on function booking.attempt to anon, authenticated, service_role;
+grant execute on function booking.get_reservations to anon, authenticated, service_role;
+
+grant execute on function api.reserve_slot to anon, authenticated, service_role;
+grant execute on function api.get_reservations to anon, authenticated, service_role;
+grant execute on function api.release_slot to anon, authenticated, service_role;
+grant execute on function api.reschedule_appointment to anon, authenticated, service_role;
+grant execute on function api.cancel_appointment to anon, authenticated, service_role;
+
+grant execute on function api.create_appointment to authenticated, service_role;
+
+grant execute on function api.record_payment to service_role;

@@ -9,6 +9,78 @@ $$;
 
 comment on function booking.token_claims() is 'The claims of the caller''s token, or null.';
 
+create or replace function booking.caller_role() returns text
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select booking.token_claims() ->> 'role'
+$$;
+
+comment on function booking.caller_role() is 'The role that the caller''s token names, or null.';
+
+-- Users are UUIDs; whoever has another subject is nobody here.
+create or replace function booking.caller_id() returns uuid
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select case
+    when booking.token_claims() ->> 'sub'
+      ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    then (booking.token_claims() ->> 'sub')::uuid
+  end
+$$;
+
+comment on function booking.caller_id() is 'The signed-in caller: the sub of their token, or null.';
+
+-- The tenants whose calendars the token's bearer may see (p_role null) or, as "admin" or "staff",
+-- write; and the people whom staff are, in whichever tenant. Policies ask them once per query.
+create or replace function booking.member_tenant_ids(p_role text default null) returns uuid[]
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select array(
+    select m.key::uuid
+    from jsonb_each(booking.token_claims() #> '{app_metadata,tenants}') as m(key, membership)
+    where m.key ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+      and m.membership ->> 'role' in ('admin', 'staff')
+      and (p_role is null or m.membership ->> 'role' = p_role)
+  )
+$$;
+
+comment on function booking.member_tenant_ids(text) is
+  'The tenants of which the caller''s token says that they are "admin" or "staff" (null: either).';
+
+create or replace function booking.member_staff_ids() returns uuid[]
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select array(
+    select (m.membership ->> 'staff_id')::uuid
+    from jsonb_each(booking.token_claims() #> '{app_metadata,tenants}') as m(key, membership)
+    where m.membership ->> 'role' = 'staff' and m.membership ->> 'staff_id'
+      ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+  )
+$$;
+
+comment on function booking.member_staff_ids() is
+  'The staff_ids that the caller''s token names, in any tenant.';
+
+-- Whether the token's bearer sees this tenant's calendars: its staff and admins, and the service.
+create or replace function booking.caller_is_member(p_tenant_id uuid) returns boolean
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select coalesce(
+    booking.caller_role() = 'service_role'
+    or booking.token_claims() #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
+      in ('admin', 'staff'),
+    false
+  )
+$$;
+
+comment on function booking.caller_is_member(uuid) is
+  'True if the caller''s token is the service''s, or one of the tenant''s staff or admins.';
+
 -- Whether the token lets its bearer write this calendar (staff their own, admins and the service
 -- every one; p_staff_id null means something that concerns the whole tenant).
 create or replace function booking.caller_may_write(p_tenant_id uuid, p_staff_id uuid)

@@ -7,7 +7,8 @@
 create or replace function booking.busy_time(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_period tstzrange
+  p_period tstzrange,
+  p_without_appointment_id uuid default null
 ) returns table (
   staff_id uuid,
   period tstzrange,
@@ -31,7 +32,7 @@ begin
   from people p
   join booking.appointments a
     on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and a.claim && p_period
-  where a.status <> 'cancelled'
+  where a.status <> 'cancelled' and a.id is distinct from p_without_appointment_id
   union all
   select b.staff_id, tstzrange(b.start_time, b.end_time), null, null, null, false
   from people p
@@ -41,5 +42,6 @@ begin
 end
 $$;
 
-comment on function booking.busy_time(uuid, uuid[], tstzrange) is
-  'Claims of live appointments and busy times of these people that overlap a period.';
+comment on function booking.busy_time(uuid, uuid[], tstzrange, uuid) is
+  'Claims of live appointments (without one that is about to move) and busy times of these people
+that overlap a period.';

@@ -10,13 +10,20 @@
 --   rule 5  limits          (daily limits and compact schedules: their place is marked below)
 --   rule 6  bookable        bookable_from, bookable_until
 --
+-- Whoever wants to know of one start, on the grid or not, names it (p_asked_start): then it is
+-- among the results, with is_on_grid false where rule 2 does not offer it.
+-- p_without_appointment_id is one that is about to move and frees its own time first. Both are
+-- calculate_slot's business.
+--
 -- One pass over a person's busy time: each piece of working time carries what is busy around it as
 -- one multirange, which each of its candidates asks.
 create or replace function booking.calculate_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
-  p_to date
+  p_to date,
+  p_asked_start timestamptz default null,
+  p_without_appointment_id uuid default null
 ) returns table (
   staff_id uuid,
   location_id uuid,
@@ -29,7 +36,8 @@ create or replace function booking.calculate_slots(
   booked integer,
   is_available boolean,
   bookable_from timestamptz,
-  bookable_until timestamptz
+  bookable_until timestamptz,
+  is_on_grid boolean
 )
 language plpgsql stable parallel safe
 set search_path = ''
@@ -140,7 +148,7 @@ begin
   busy as materialized (
     select b.*
     from booking.busy_time(
-      p_tenant_id, v_staff_ids, tstzrange(v_busy_from, v_busy_until)
+      p_tenant_id, v_staff_ids, tstzrange(v_busy_from, v_busy_until), p_without_appointment_id
     ) b
   ),
   -- Pieces and busy times meet by (person, day in UTC), which hashes; overlap alone would compare
@@ -179,7 +187,7 @@ begin
   ),
   -- Rule 2: where a series of starts begins, and what ends it.
   origins as (
-    select c.piece, o.shape_id, c.starts_at as origin, c.ends_at as until
+    select c.piece, o.shape_id, c.starts_at as origin, c.ends_at as until, true as is_on_grid
     from candidates c
     join offers o on o.staff_id = c.staff_id
     where v_alignment = 'window'
@@ -187,7 +195,7 @@ begin
     union all
 
     -- By the wall clock: anew at each local midnight, and where the zone's offset changes.
-    select c.piece, o.shape_id, s.origin, s.until
+    select c.piece, o.shape_id, s.origin, s.until, true
     from candidates c
     join offers o on o.staff_id = c.staff_id
     cross join booking.clock_segments(c.starts_at, c.ends_at, c.zone, o.step) as s
@@ -197,7 +205,8 @@ begin
 
     -- Gapless: anew wherever something ends. A class does not move its own grid.
     select g.piece, g.shape_id, g.origin,
-      lead(g.origin, 1, g.ends_at) over (partition by g.piece, g.shape_id order by g.origin)
+      lead(g.origin, 1, g.ends_at) over (partition by g.piece, g.shape_id order by g.origin),
+      true
     from (
       select c.piece, o.shape_id, c.starts_at as origin, c.ends_at
       from candidates c
@@ -221,12 +230,19 @@ begin
     union all
 
     -- A class that has begun to fill stays, whatever becomes of its grid.
-    select c.piece, o.shape_id, a.start_time, a.start_time + interval '1 microsecond'
+    select c.piece, o.shape_id, a.start_time, a.start_time + interval '1 microsecond', true
     from attended a
     join offers o on o.staff_id = a.staff_id and o.shape_id = a.shape_id and o.is_group
     join candidates c
       on c.staff_id = a.staff_id and c.location_id = a.location_id
       and a.start_time >= c.starts_at and a.start_time < c.ends_at
+
+    union all
+
+    select c.piece, o.shape_id, p_asked_start, p_asked_start + interval '1 microsecond', false
+    from candidates c
+    join offers o on o.staff_id = c.staff_id
+    where p_asked_start >= c.starts_at and p_asked_start < c.ends_at
   ),
   series as materialized (
     select
@@ -236,7 +252,7 @@ begin
       c.first_start, c.end_of_starts, pb.busy, pb.busy_elsewhere,
       g.origin,
       least(g.until - interval '1 microsecond', c.run_ends_at - o.duration) as last_start,
-      c.has_overlaps or o.is_group as may_repeat
+      c.has_overlaps or o.is_group as may_repeat, g.is_on_grid
     from origins g
     join candidates c on c.piece = g.piece
     join offers o on o.staff_id = c.staff_id and o.shape_id = g.shape_id
@@ -253,6 +269,7 @@ begin
       from series s
       cross join generate_series(s.origin, s.last_start, s.step) as start
       where s.may_repeat
+      order by s.staff_id, s.location_id, s.shape_id, start, s.is_on_grid desc
     )
   ),
   slots as (
@@ -274,7 +291,8 @@ begin
     -- Rule 5 (daily limits, compact schedules) belongs here.
     -- Rule 6.
     booking.bookable_from(s.start, s.max_advance_days, s.zone, v_zone, v_horizon_days),
-    s.start - s.notice
+    s.start - s.notice,
+    s.is_on_grid
   from slots s
   left join attended a
     on a.staff_id = s.staff_id and a.location_id = s.location_id
@@ -282,6 +300,6 @@ begin
 end
 $$;
 
-comment on function booking.calculate_slots(uuid, uuid[], date, date) is
+comment on function booking.calculate_slots(uuid, uuid[], date, date, timestamptz, uuid) is
   'Every slot of the grid of these people (null: all) for the local dates p_from to p_to, inclusive,
 with its availability by the rules of the design, section 4. Holds and the clock are not asked.';

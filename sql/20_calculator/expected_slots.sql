@@ -6,11 +6,15 @@
 --
 -- Expired holds that no writer has deleted yet still count: the result follows the rows alone, and
 -- readers compare reserved_until with the clock.
+--
+-- Holds never move a grid (rule 2): where nothing but holds has changed, p_grid_stands takes the
+-- slots as they are stored and asks only for their hold columns.
 create or replace function booking.expected_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
-  p_to date
+  p_to date,
+  p_grid_stands boolean default false
 ) returns table (
   staff_id uuid,
   location_id uuid,
@@ -53,11 +57,23 @@ begin
     select min(b.first_start) as first_start, max(b.end_of_starts) as end_of_starts from bounds b
   ),
   grid as (
-    select s.*
+    select s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes,
+      s.claim, s.capacity, s.is_available, s.bookable_from, s.bookable_until
     from booking.calculate_slots(p_tenant_id, p_staff_ids, v_from, v_to) s
     join bounds b
       on b.staff_id = s.staff_id and b.location_id = s.location_id
       and s.start_time >= b.first_start and s.start_time < b.end_of_starts
+    where not p_grid_stands
+    union all
+    select s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes,
+      s.claim, s.capacity, s.is_available, s.bookable_from, s.bookable_until
+    from booking.availability_slots s
+    join bounds b
+      on b.staff_id = s.staff_id and b.location_id = s.location_id
+      and s.start_time >= b.first_start and s.start_time < b.end_of_starts
+    where p_grid_stands and s.tenant_id = p_tenant_id and s.staff_id = any (p_staff_ids)
+      and s.start_time >= (select e.first_start from edges e)
+      and s.start_time < (select e.end_of_starts from edges e)
   ),
   appointed as materialized (
     select a.staff_id, a.location_id, a.shape_id, a.start_time,
@@ -106,9 +122,7 @@ begin
     )
   ),
   slots as (
-    select g.staff_id, g.location_id, g.shape_id, g.start_time, g.end_time, g.duration_minutes,
-      g.claim, g.capacity, g.is_available, g.bookable_from, g.bookable_until
-    from grid g
+    select g.* from grid g
     union all
     select k.staff_id, k.location_id, k.shape_id, k.start_time, k.end_time, k.duration_minutes,
       k.claim, k.capacity, false, k.bookable_from, k.bookable_until
@@ -156,6 +170,6 @@ begin
 end
 $$;
 
-comment on function booking.expected_slots(uuid, uuid[], date, date) is
+comment on function booking.expected_slots(uuid, uuid[], date, date, boolean) is
   'What availability_slots must hold for these people and local dates (null: no bound), hold columns
 included; nothing before a location''s today or after a calendar''s materialized_until.';

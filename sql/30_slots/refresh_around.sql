@@ -1,11 +1,14 @@
 -- Refreshes the local dates on which these claims or busy times can make a difference: their own,
 -- in every zone the tenant works in, widened by the longest claim and the longest travel time (a
 -- slot that overlaps them may begin that much earlier), and one day more on either side, because
--- overnight pieces of working time hang their grid on the date before. Locks those calendars.
+-- overnight pieces of working time hang their grid on the date before. Where only holds have
+-- changed (p_grid_stands) no grid moves, and the dates that they overlap are enough. Locks those
+-- calendars.
 create or replace function booking.refresh_around(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_periods tstzrange[]
+  p_periods tstzrange[],
+  p_grid_stands boolean default false
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -18,12 +21,13 @@ declare
   ) + (
     select coalesce(max(t.minutes), 0) from booking.travel_times t where t.tenant_id = p_tenant_id
   ));
+  v_more_days integer := case when p_grid_stands then 0 else 1 end;
   v_dates daterange[];
 begin
   select array_agg((
     select daterange(
-      min(((lower(p.period) - v_reach) at time zone z.zone)::date) - 1,
-      max(((upper(p.period) + v_reach) at time zone z.zone)::date) + 1,
+      min(((lower(p.period) - v_reach) at time zone z.zone)::date) - v_more_days,
+      max(((upper(p.period) + v_reach) at time zone z.zone)::date) + v_more_days,
       '[]'
     )
     from (
@@ -37,9 +41,9 @@ begin
   into v_dates
   from unnest(p_periods) with ordinality as p(period, position);
 
-  perform booking.refresh_dates(p_tenant_id, p_staff_ids, v_dates);
+  perform booking.refresh_dates(p_tenant_id, p_staff_ids, v_dates, p_grid_stands);
 end
 $$;
 
-comment on function booking.refresh_around(uuid, uuid[], tstzrange[]) is
+comment on function booking.refresh_around(uuid, uuid[], tstzrange[], boolean) is
   'Refreshes p_staff_ids[i] around p_periods[i]; a person may occur several times.';

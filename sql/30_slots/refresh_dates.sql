@@ -4,7 +4,8 @@
 create or replace function booking.refresh_dates(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_dates daterange[]
+  p_dates daterange[],
+  p_grid_stands boolean default false
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -30,7 +31,7 @@ begin
     from unnest(p_staff_ids, p_dates) as change(staff_id, dates);
 
     perform booking.refresh_slots(
-      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1, p_grid_stands
     );
     return;
   end if;
@@ -44,10 +45,12 @@ begin
     ) as s
     group by s.dates
   loop
-    perform booking.refresh_slots(p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1);
+    perform booking.refresh_slots(
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1, p_grid_stands
+    );
   end loop;
 end
 $$;
 
-comment on function booking.refresh_dates(uuid, uuid[], daterange[]) is
+comment on function booking.refresh_dates(uuid, uuid[], daterange[], boolean) is
   'Refreshes p_dates[i] (local dates) of p_staff_ids[i]; a person may occur several times.';

@@ -1,11 +1,13 @@
 -- Publishing: compares what the calculator says with what is stored and writes only the difference.
 -- Locks the calendars first, in staff_id order; the comparison is a later statement, whose snapshot
 -- is younger than the lock. Past dates and dates after materialized_until are left alone.
+-- p_grid_stands: only holds have changed (see expected_slots).
 create or replace function booking.refresh_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
   p_to date,
+  p_grid_stands boolean default false,
   out inserted bigint,
   out updated bigint,
   out deleted bigint
@@ -40,7 +42,7 @@ begin
   ),
   expected as (
     select e.*, true as is_expected
-    from booking.expected_slots(p_tenant_id, v_staff_ids, p_from, p_to) e
+    from booking.expected_slots(p_tenant_id, v_staff_ids, p_from, p_to, p_grid_stands) e
   ),
   stored as (
     select s.*
@@ -115,6 +117,6 @@ begin
 end
 $$;
 
-comment on function booking.refresh_slots(uuid, uuid[], date, date) is
+comment on function booking.refresh_slots(uuid, uuid[], date, date, boolean) is
   'Makes availability_slots of these people (null: all) equal to what the calculator says, for the
 local dates p_from to p_to that are published, and returns how many rows that took.';

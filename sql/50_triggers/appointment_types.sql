@@ -28,6 +28,26 @@ begin
   end if;
 
   if new.capacity > 1 then
+    select sh.id into new.shape_id
+    from booking.slot_shapes sh
+    where sh.tenant_id = new.tenant_id and sh.group_type_id = new.id
+      and sh.duration_minutes = new.duration_minutes
+      and sh.buffer_before_minutes = new.buffer_before_minutes
+      and sh.buffer_after_minutes = new.buffer_after_minutes;
+
+    if found then
+      -- Not "on conflict do update", which would lock the shape as if its key could change, and
+      -- wait for bookers, who have the calendar and refer to the shape.
+      update booking.slot_shapes sh
+      set step_minutes = v_step_minutes,
+        min_notice_minutes = v_min_notice_minutes,
+        max_advance_days = new.max_advance_days
+      where sh.tenant_id = new.tenant_id and sh.id = new.shape_id
+        and (sh.step_minutes, sh.min_notice_minutes, sh.max_advance_days)
+          is distinct from (v_step_minutes, v_min_notice_minutes, new.max_advance_days);
+      return new;
+    end if;
+
     insert into booking.slot_shapes as sh (
       tenant_id, duration_minutes, buffer_before_minutes, buffer_after_minutes, step_minutes,
       min_notice_minutes, max_advance_days, group_type_id
@@ -36,12 +56,6 @@ begin
       new.tenant_id, new.duration_minutes, new.buffer_before_minutes, new.buffer_after_minutes,
       v_step_minutes, v_min_notice_minutes, new.max_advance_days, new.id
     )
-    on conflict (
-      tenant_id, group_type_id, duration_minutes, buffer_before_minutes, buffer_after_minutes
-    ) where group_type_id is not null
-    do update set step_minutes = excluded.step_minutes,
-      min_notice_minutes = excluded.min_notice_minutes,
-      max_advance_days = excluded.max_advance_days
     returning sh.id into new.shape_id;
     return new;
   end if;

@@ -7,31 +7,27 @@ language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
 declare
+  v_rows booking.slot_reservations[];
   v_tenant_id uuid;
   v_staff_ids uuid[];
-  v_periods tstzrange[];
+  v_claims tstzrange[];
+  v_grid_stands boolean;
 begin
   if tg_op = 'UPDATE' then
-    for v_tenant_id, v_staff_ids, v_periods in
-      select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim)
-      from (
-        select * from old_rows
-        union all
-        select * from changed_rows
-      ) as c
-      group by c.tenant_id
-    loop
-      perform booking.refresh_around(v_tenant_id, v_staff_ids, v_periods);
-    end loop;
-    return null;
+    v_rows := array(select o from old_rows o union all select n from changed_rows n);
+  else
+    v_rows := array(select c from changed_rows c);
   end if;
 
-  for v_tenant_id, v_staff_ids, v_periods in
-    select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim)
-    from changed_rows c
-    group by c.tenant_id
+  for v_tenant_id, v_staff_ids, v_claims, v_grid_stands in
+    -- A slot that is not available may be there for its hold alone, and go with it.
+    select h.tenant_id, array_agg(h.staff_id), array_agg(h.claim),
+      bool_and(coalesce(s.is_available, true))
+    from unnest(v_rows) as h
+    left join booking.availability_slots s on s.tenant_id = h.tenant_id and s.id = h.slot_id
+    group by h.tenant_id
   loop
-    perform booking.refresh_around(v_tenant_id, v_staff_ids, v_periods);
+    perform booking.refresh_around(v_tenant_id, v_staff_ids, v_claims, v_grid_stands);
   end loop;
   return null;
 end

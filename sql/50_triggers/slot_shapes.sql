@@ -13,9 +13,11 @@ begin
 end
 $$;
 
+-- For each statement: a row trigger counts the generated is_group as updated, and the row would be
+-- locked as if its key changed.
 create or replace trigger slot_shapes_refuse_change
 before update or delete on booking.slot_shapes
-for each row when (pg_trigger_depth() = 0)
+for each statement when (pg_trigger_depth() = 0)
 execute function booking.refuse_shape_change();
 
 create or replace trigger slot_shapes_refuse_truncate

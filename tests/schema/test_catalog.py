@@ -25,7 +25,6 @@ UNPINNED = {
 NOBODY = "only the owner's functions touch it"
 NOT_YET = "a tenant's staff and admins get at it with the signed-in views"
 WITHOUT_POLICY = {
-    "appointments": NOT_YET,
     "audit_log": NOT_YET,
     "breaks": NOT_YET,
     "busy_times": NOT_YET,
@@ -181,6 +180,29 @@ def test_everything_in_api_is_commented_and_every_table(module_db: psycopg.Conne
         select t.oid::regtype::text from pg_type as t
         where t.typnamespace = 'api'::regnamespace and t.typtype in ('d', 'e')
           and obj_description(t.oid, 'pg_type') is null
+        """,
+        )
+        == []
+    )
+
+
+def test_a_comment_in_api_begins_with_a_short_summary(module_db: psycopg.Connection) -> None:
+    """PostgREST publishes the first line as the summary and the others as the description."""
+    assert (
+        names(
+            module_db,
+            """
+        select d.objoid::text || ': ' || split_part(d.description, E'\n', 1)
+        from pg_description as d
+        where d.objsubid = 0
+          and (
+            d.objoid in (select oid from pg_class where relnamespace = 'api'::regnamespace)
+            or d.objoid in (select oid from pg_proc where pronamespace = 'api'::regnamespace)
+          )
+          and (
+            length(split_part(d.description, E'\n', 1)) > 60
+            or split_part(d.description, E'\n', 2) = ''
+          )
         """,
         )
         == []

@@ -1,0 +1,49 @@
+-- Where a call comes from: the entry of x-forwarded-for that the outermost proxy of ours wrote, the
+-- n-th from the right, n = settings.trusted_proxies. What stands further left is the client's own
+-- word. Null where there is none, or where no proxy is trusted. Reads only; refuses nothing.
+create or replace function booking.client_address() returns inet
+language plpgsql stable parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_entries text[] := regexp_split_to_array(
+    nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-forwarded-for', '\s*,\s*'
+  );
+  v_proxies integer := (select s.trusted_proxies from booking.settings s);
+  v_entry text := v_entries[cardinality(v_entries) - v_proxies + 1];
+begin
+  -- Some proxies add a port: 192.0.2.1:4711, [2001:db8::1]:4711; some write an IPv4 address as
+  -- IPv6.
+  v_entry := coalesce(
+    substring(v_entry from '^\[?(?:::[fF]{4}:)?(\d+\.\d+\.\d+\.\d+)\]?(?::\d+)?$'),
+    substring(v_entry from '^\[([0-9a-fA-F:.]+)\](?::\d+)?$'),
+    substring(v_entry from '^[0-9a-fA-F:.]+$')
+  );
+  return v_entry::inet;
+exception when invalid_text_representation then
+  return null;
+end
+$$;
+
+comment on function booking.client_address() is
+  'The caller''s address, as the outermost trusted proxy saw it, or null.';
+
+-- One household is one client: an IPv6 address counts by its /64.
+create or replace function booking.address_hash() returns bytea
+language sql stable parallel unsafe
+set search_path = ''
+as $$
+  select sha256(convert_to(
+    s.hash_salt::text || case
+      when family(a.address) = 6 then network(set_masklen(a.address, 64))
+      else a.address
+    end,
+    'UTF8'
+  ))
+  from booking.settings s
+  cross join booking.client_address() as a(address)
+  where a.address is not null
+$$;
+
+comment on function booking.address_hash() is
+  'The caller''s address (IPv6: its /64) as salted SHA-256, or null.';

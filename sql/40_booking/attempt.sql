@@ -1,0 +1,141 @@
+-- The frame around every function that changes what is booked or held. The functions in "api" call
+-- it with their own name and their arguments; it finds what they are about, lets the worker of that
+-- name do the work in a subtransaction, and afterwards, whatever became of it, writes the one audit
+-- row and sets the HTTP status.
+--
+--   refused         (PB001, raised anywhere below)   what was done is taken back; the code is told
+--   no lock in 2 s  (55P03), an old snapshot (40001)  busy
+--   out of time     (57014), waiting in several queues busy
+--   deadlock        (40P01)                           once more, then busy
+--   unique          (23505)                           once more: an equal request was faster
+--   overlap         (23P01), row gone (23503)         slot_taken or appointment_conflict, without
+--                                                     the detail, which shows the other's time
+--
+-- Any other error is a fault and passes through. A refusal is an answer and not an error because an
+-- error would take its own audit row with it. Locks, in this order: the session (reserving only) or
+-- the appointment's row, then calendars by staff_id. The lock timeout lies below the statement
+-- timeouts that callers have (Supabase: 3 s for anon): waiting in vain is on record, too. It
+-- counts anew for each wait, so running out of time, which comes once, is caught as well.
+--
+-- Runs as the owner because callers may touch no table. Who they are, token claims say; each worker
+-- asks before it does anything. Read-only transactions (GET) fail with 25006 at the audit row.
+create or replace function booking.attempt(p_action text, p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+set lock_timeout = '2s'
+as $$
+declare
+  c_unknown_tenant constant uuid := uuid '00000000-0000-0000-0000-000000000000';
+  v_request jsonb := p_request;
+  v_session_hash bytea := sha256(convert_to(p_request ->> 'session_id', 'UTF8'));
+  v_appointment booking.appointments;
+  v_slot booking.availability_slots;
+  v_answer jsonb;
+  v_code text;
+  v_message text;
+  v_details text;
+  v_hint text;
+begin
+  v_appointment := booking.find_appointment(v_request);
+  if v_appointment.tenant_id is not null then
+    v_request := v_request || jsonb_build_object('tenant_id', v_appointment.tenant_id);
+  end if;
+  v_slot := booking.find_slot(v_request, v_session_hash);
+
+  -- Tells the triggers that this is no direct write.
+  perform set_config('booking.is_audited', 'on', true);
+
+  for v_try in 1..2 loop
+    v_code := null;
+    begin
+      case p_action
+        when 'reserve_slot' then
+          v_answer := booking.reserve_slot(v_slot, v_session_hash, v_request);
+        when 'release_slot' then
+          v_answer := booking.release_slot(v_slot, v_session_hash, v_request);
+        when 'create_appointment' then
+          v_answer := booking.create_appointment(v_slot, v_session_hash, v_request);
+        when 'reschedule_appointment' then
+          v_answer := booking.reschedule_appointment(
+            v_appointment, v_slot, v_session_hash, v_request
+          );
+        when 'cancel_appointment' then
+          v_answer := booking.cancel_appointment(v_appointment, v_request);
+        when 'record_payment' then
+          v_answer := booking.record_payment(v_appointment, v_request);
+      end case;
+      exit;
+    exception
+      when sqlstate 'PB001' then
+        get stacked diagnostics
+          v_code = constraint_name,
+          v_message = message_text,
+          v_details = pg_exception_detail,
+          v_hint = pg_exception_hint;
+        exit;
+      when lock_not_available or serialization_failure or query_canceled then
+        v_code := 'busy';
+        exit;
+      when deadlock_detected then
+        v_code := 'busy';
+        -- Whoever waited for us has our locks now, once it has woken up to take them.
+        perform pg_sleep(0.1);
+      when unique_violation or exclusion_violation or foreign_key_violation then
+        v_code := case p_action
+          when 'reserve_slot' then 'slot_taken'
+          when 'reschedule_appointment' then 'slot_taken'
+          when 'create_appointment' then 'appointment_conflict'
+        end;
+        if v_code is null then
+          raise;
+        end if;
+    end;
+  end loop;
+
+  perform set_config('booking.is_audited', '', true);
+
+  if v_code is null then
+    if v_slot.tenant_id is null and v_appointment.tenant_id is null then
+      -- A booking that was replayed long after.
+      v_appointment := booking.find_appointment(v_request || v_answer);
+    end if;
+    v_answer := jsonb_build_object('success', true) || v_answer;
+  else
+    v_message := coalesce(v_message, case v_code
+      when 'busy' then 'Too many people are booking here at this moment.'
+      when 'slot_taken' then 'This time is no longer available.'
+      else 'This time can no longer be booked.'
+    end);
+    v_hint := coalesce(v_hint, case v_code
+      when 'busy' then 'Try again in a second.'
+      else 'Choose another time.'
+    end);
+    v_answer := jsonb_build_object(
+      'success', false, 'code', v_code, 'message', v_message,
+      'details', nullif(v_details, ''), 'hint', nullif(v_hint, '')
+    );
+    perform set_config('response.status', booking.refusal_status(v_code)::text, true);
+    if v_code = 'busy' then
+      perform set_config('response.headers', '[{"Retry-After": "1"}]', true);
+    end if;
+  end if;
+
+  insert into booking.audit_log (
+    tenant_id, action, outcome, code, actor_id, actor_role, session_hash, address_hash, slot_id,
+    appointment_id, staff_id
+  )
+  values (
+    coalesce(v_appointment.tenant_id, v_slot.tenant_id, c_unknown_tenant), p_action,
+    case when v_code is null then 'success' else 'refused' end, v_code,
+    booking.caller_id(), coalesce(booking.caller_role(), session_user), v_session_hash,
+    booking.address_hash(), (p_request ->> 'slot_id')::uuid,
+    coalesce(p_request ->> 'appointment_id', v_answer ->> 'appointment_id')::uuid,
+    coalesce(v_slot.staff_id, v_appointment.staff_id)
+  );
+  return v_answer;
+end
+$$;
+
+comment on function booking.attempt(text, jsonb) is
+  'Does what the function of that name in "api" promises: {"success": true, …}, or a refusal with
+code, message, details and hint and response.status set. Leaves one row in audit_log.';

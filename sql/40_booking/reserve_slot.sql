@@ -1,0 +1,154 @@
+-- Holds a slot for a session, hold_minutes long: one atomic step. Slot and every slot that its
+-- claim overlaps are hidden until then (the hold's triggers publish that). The same session asking
+-- again gets the same answer and no longer hold; its own holds that overlap are replaced, and stay
+-- if the new one cannot be had, because a refusal takes everything back.
+--
+-- Locks the session (two calls of one session must not pass max_holds_per_session together), then
+-- the calendar; looks afterwards, and reads the clock once. A slot that is published as taken, or
+-- not published at all, is refused without any lock: nobody makes bookers wait by asking for it,
+-- and busy takes as long as off duty.
+--
+-- Refuses: invalid_request, slot_not_found, slot_taken, hold_limit_reached.
+create or replace function booking.reserve_slot(
+  p_slot booking.availability_slots,
+  p_session_hash bytea,
+  p_request jsonb
+) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_tenant booking.tenants;
+  v_type booking.appointment_types;
+  v_hold booking.slot_reservations;
+  v_claim tstzrange;
+  v_state record;
+begin
+  perform booking.require_length('session_id', p_request ->> 'session_id', 16, 128, true);
+  perform booking.require_slot(p_slot, p_request);
+
+  if p_slot.reserved_until > v_now or not p_slot.is_available
+    or p_slot.bookable_until <= v_now or p_slot.bookable_from > v_now
+    or (p_slot.calculated_at is null and booking.is_published(p_slot))
+  then
+    perform
+    from booking.slot_reservations h
+    where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
+      and h.session_hash = p_session_hash and h.expires_at > v_now;
+    if not found then
+      perform booking.refuse_taken();
+    end if;
+  end if;
+
+  perform pg_advisory_xact_lock(hashtextextended(
+    p_slot.tenant_id::text || encode(p_session_hash, 'hex'), 0
+  ));
+  perform booking.lock_calendars(p_slot.tenant_id, array[p_slot.staff_id]);
+  v_now := booking.now();
+
+  select h.* into v_hold
+  from booking.slot_reservations h
+  where h.tenant_id = p_slot.tenant_id and h.slot_id = p_slot.id
+    and h.session_hash = p_session_hash and h.expires_at > v_now;
+
+  if not found then
+    select booking.claim_of(
+      p_slot.start_time, p_slot.start_time + sh.duration_minutes * interval '1 minute',
+      sh.buffer_before_minutes, sh.buffer_after_minutes
+    )
+    into v_claim
+    from booking.slot_shapes sh
+    where sh.tenant_id = p_slot.tenant_id and sh.id = p_slot.shape_id;
+
+    -- Before the calculator, so that the losers of a rush cost little.
+    perform
+    from booking.slot_reservations h
+    where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
+      and h.claim && v_claim and h.slot_id <> p_slot.id
+      and h.expires_at > v_now and h.session_hash <> p_session_hash;
+    if found then
+      perform booking.refuse_taken();
+    end if;
+
+    select s.* into v_state
+    from booking.calculate_slot(
+      p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id, p_slot.start_time
+    ) s;
+    if not coalesce(v_state.is_on_grid and v_state.is_available and v_state.is_bookable, false) then
+      perform booking.refuse_taken();
+    end if;
+
+    delete from booking.slot_reservations h
+    where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
+      and (h.expires_at <= v_now or (h.session_hash = p_session_hash and h.claim && v_claim));
+
+    v_hold.seat := booking.free_seat(p_slot.tenant_id, p_slot.id, v_state.capacity);
+    if v_hold.seat is null then
+      perform booking.refuse_taken();
+    end if;
+  end if;
+
+  v_type := booking.offered_type(
+    p_slot.tenant_id, p_slot.staff_id, p_slot.shape_id, p_request ->> 'appointment_type'
+  );
+
+  if v_hold.id is null then
+    select t.* into v_tenant from booking.tenants t where t.id = p_slot.tenant_id;
+
+    perform
+    from booking.slot_reservations h
+    where h.tenant_id = p_slot.tenant_id and h.session_hash = p_session_hash
+      and h.expires_at > v_now
+    having count(*) >= v_tenant.max_holds_per_session;
+    if found then
+      perform booking.refuse(
+        'hold_limit_reached',
+        format('This session holds %s times already.', v_tenant.max_holds_per_session),
+        null, 'Book or release one of them first.'
+      );
+    end if;
+
+    insert into booking.slot_reservations (
+      tenant_id, slot_id, staff_id, location_id, shape_id, start_time, claim, seat, session_hash,
+      customer_id, appointment_type_id, quoted_price_cents, currency, capacity, expires_at
+    )
+    values (
+      p_slot.tenant_id, p_slot.id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id,
+      p_slot.start_time, v_claim, v_hold.seat, p_session_hash, booking.caller_id(),
+      v_type.id, v_type.price_cents, v_type.currency, v_state.capacity,
+      v_now + v_tenant.hold_minutes * interval '1 minute'
+    )
+    returning * into v_hold;
+  elsif v_hold.appointment_type_id is distinct from coalesce(v_type.id, v_hold.appointment_type_id)
+    or (v_hold.customer_id is null and booking.caller_id() is not null)
+  then
+    -- For another service, or signed in meanwhile.
+    update booking.slot_reservations h
+    set customer_id = coalesce(h.customer_id, booking.caller_id()),
+      appointment_type_id = coalesce(v_type.id, h.appointment_type_id),
+      quoted_price_cents = case
+        when v_type.id = h.appointment_type_id or v_type.id is null then h.quoted_price_cents
+        else v_type.price_cents
+      end,
+      currency = case
+        when v_type.id = h.appointment_type_id or v_type.id is null then h.currency
+        else v_type.currency
+      end
+    where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id
+    returning * into v_hold;
+  end if;
+
+  return jsonb_strip_nulls(jsonb_build_object(
+    'slot_id', v_hold.slot_id,
+    'reserved_until', booking.iso_time(v_hold.expires_at),
+    'seat', v_hold.seat,
+    'price_cents', v_hold.quoted_price_cents,
+    'currency', v_hold.currency,
+    'message', format('Held for you until %s.', booking.iso_time(v_hold.expires_at))
+  ));
+end
+$$;
+
+comment on function booking.reserve_slot(booking.availability_slots, bytea, jsonb) is
+  'Worker of api.reserve_slot: holds a slot for a session, or refuses.';
