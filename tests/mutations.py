@@ -25,6 +25,20 @@ RAW = "tests/booking/test_slots_follow_raw_writes.py"
 RACES = "tests/concurrency/test_two_sessions.py"
 ANON = "tests/rls/test_anonymous_reads.py"
 EXAMPLES = "tests/calculator/test_examples.py"
+RESERVING = "tests/booking/test_reserving_a_slot.py"
+RELEASING = "tests/booking/test_releasing_a_slot.py"
+CREATING = "tests/booking/test_creating_an_appointment.py"
+IDEMPOTENCY = "tests/booking/test_idempotency.py"
+MOVING = "tests/booking/test_rescheduling.py"
+CANCELLING = "tests/booking/test_cancelling.py"
+STRANGERS = "tests/booking/test_strangers_change_nothing.py"
+GROUPS = "tests/booking/test_group_slots.py"
+AUDIT = "tests/booking/test_audit_log.py"
+EVENTS = "tests/booking/test_events.py"
+CLEANING = "tests/booking/test_cleaning_up_holds.py"
+BOOKING_RACES = "tests/concurrency/test_booking_races.py"
+TAIL = "tests/cli/test_events.py"
+VERIFYING = "tests/cli/test_verifying.py"
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ MUTATIONS = [
         (
             (
                 "sql/30_slots/refresh_around.sql",
-                "at time zone z.zone)::date) + 1,",
+                "at time zone z.zone)::date) + v_more_days,",
                 "at time zone z.zone)::date),",
             ),
         ),
@@ -164,7 +178,7 @@ MUTATIONS = [
     ),
     Mutation(
         "cancelled appointments still take time",
-        (("sql/20_calculator/busy_time.sql", "where a.status <> 'cancelled'\n", ""),),
+        (("sql/20_calculator/busy_time.sql", "where a.status <> 'cancelled' and ", "where "),),
         RAW,
     ),
     Mutation(
@@ -217,7 +231,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a class is filled past its seats",
-        (("sql/50_triggers/appointments.sql", "cardinality(v_taken) >= new.capacity", "false"),),
+        (("sql/40_booking/free_seat.sql", "cardinality(v_taken) >= p_capacity", "false"),),
         P1,
     ),
     Mutation(
@@ -304,7 +318,370 @@ MUTATIONS = [
         ),
         ANON,
     ),
+    # Holding, booking, moving, cancelling.
+    Mutation(
+        "a hold is not checked against other holds",
+        (
+            (
+                "sql/40_booking/reserve_slot.sql",
+                "      and h.claim && v_claim and h.slot_id <> p_slot.id\n",
+                "      and false\n",
+            ),
+            (
+                "migrations/0005.appointments_and_slots.sql",
+                ",\n  constraint one_person_is_held_once_at_a_time exclude using gist (\n"
+                "    tenant_id with =,\n    staff_id with =,\n    claim with &&,\n"
+                "    slot_id with <>\n  )",
+                "",
+            ),
+        ),
+        f"{BOOKING_RACES}::test_of_two_sessions_that_reserve_overlapping_slots_the_second_is_refused",
+    ),
+    Mutation(
+        "an expired hold still blocks",
+        (
+            (
+                "sql/40_booking/reserve_slot.sql",
+                "and h.expires_at > v_now and h.session_hash <> p_session_hash;",
+                "and h.session_hash <> p_session_hash;",
+            ),
+        ),
+        f"{RESERVING}::test_an_expired_hold_is_free_at_once_for_an_overlapping_slot",
+    ),
+    Mutation(
+        "a session holds as much as it likes",
+        (
+            (
+                "sql/40_booking/reserve_slot.sql",
+                "having count(*) >= v_tenant.max_holds_per_session",
+                "having false",
+            ),
+        ),
+        f"{RESERVING}::test_a_session_holds_so_many_slots_and_no_more",
+    ),
+    Mutation(
+        "a session is not locked",
+        (
+            (
+                "sql/40_booking/reserve_slot.sql",
+                "  perform pg_advisory_xact_lock(hashtextextended(\n"
+                "    p_slot.tenant_id::text || encode(p_session_hash, 'hex'), 0\n  ));\n",
+                "",
+            ),
+        ),
+        f"{BOOKING_RACES}::test_a_session_that_asks_two_people_at_once_stays_within_its_number_of_holds",
+    ),
+    Mutation(
+        "seats that are held are given out again",
+        (
+            (
+                "sql/40_booking/free_seat.sql",
+                "    where h.tenant_id = p_tenant_id and h.slot_id = p_slot_id\n"
+                "      and h.expires_at > booking.now()\n",
+                "    where false\n",
+            ),
+        ),
+        f"{GROUPS}::test_each_hold_takes_a_seat_until_there_is_none",
+    ),
+    Mutation(
+        "the hold columns alone are refreshed where the slot is off the grid",
+        (
+            (
+                "sql/50_triggers/slot_reservations.sql",
+                "bool_and(coalesce(s.is_available, true))",
+                "true",
+            ),
+        ),
+        f"{RELEASING}::test_a_slot_that_is_on_the_grid_no_more_goes_with_its_hold",
+    ),
+    Mutation(
+        "an expired hold can be booked",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "      and h.expires_at > booking.now()\n    order by",
+                "    order by",
+            ),
+            (
+                "sql/40_booking/create_appointment.sql",
+                "and h.id = v_hold.id and h.expires_at > v_now;",
+                "and h.id = v_hold.id;",
+            ),
+        ),
+        f"{CREATING}::test_and_not_from_then_on",
+    ),
+    Mutation(
+        "a hold that expires while its session waits can be booked",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "and h.id = v_hold.id and h.expires_at > v_now;",
+                "and h.id = v_hold.id;",
+            ),
+        ),
+        f"{BOOKING_RACES}::test_a_hold_that_expires_while_its_session_waits_for_the_lock_is_no_more",
+    ),
+    Mutation(
+        "the calculator is not asked again when a hold is booked",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "if not coalesce(v_state.is_available, false) then",
+                "if false then",
+            ),
+        ),
+        f"{CREATING}::test_where_the_tenant_changed_the_calendar_the_hold_is_not_booked",
+    ),
+    Mutation(
+        "a hold stays when it is booked",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "  delete from booking.slot_reservations h\n"
+                "  where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;\n",
+                "",
+            ),
+        ),
+        f"{GROUPS}::test_the_seat_that_was_promised_is_the_seat_that_is_booked",
+    ),
+    Mutation(
+        "an idempotency key answers to any request",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "      and a.request_hash = v_request_hash\n",
+                "",
+            ),
+        ),
+        f"{IDEMPOTENCY}::test_another_body_is_a_conflict",
+    ),
+    Mutation(
+        "an idempotency key answers to any caller",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "where a.idempotency_key = v_key and a.customer_id is not distinct from v_caller_id\n",
+                "where a.idempotency_key = v_key\n",
+            ),
+            (
+                "sql/40_booking/create_appointment.sql",
+                "where a.idempotency_key = p_key and a.customer_id is not distinct from booking.caller_id()\n",
+                "where a.idempotency_key = p_key\n",
+            ),
+        ),
+        f"{IDEMPOTENCY}::test_another_caller_cannot_replay_it",
+    ),
+    Mutation(
+        "any manage token will do",
+        (
+            (
+                "sql/40_booking/find_appointment.sql",
+                "or a.manage_token_hash = v_token_hash",
+                "or v_token_hash is not null",
+            ),
+            (
+                "sql/40_booking/lock_appointment.sql",
+                "v_appointment.manage_token_hash = sha256(convert_to(p_request ->> 'manage_token', 'UTF8'))",
+                "p_request ->> 'manage_token' is not null",
+            ),
+        ),
+        f"{STRANGERS}::test_a_token_opens_its_own_appointment_only",
+    ),
+    Mutation(
+        "any customer will do",
+        (
+            (
+                "sql/40_booking/find_appointment.sql",
+                "a.customer_id = v_caller_id",
+                "v_caller_id is not null",
+            ),
+            (
+                "sql/40_booking/lock_appointment.sql",
+                "v_appointment.customer_id = booking.caller_id()",
+                "booking.caller_id() is not null",
+            ),
+        ),
+        f"{STRANGERS}::test_anothers_appointment_looks_like_none",
+    ),
+    Mutation(
+        "the notice of a cancellation is not asked for",
+        (
+            (
+                "sql/40_booking/lock_appointment.sql",
+                "if booking.now() > p_appointment.start_time - v_notice_minutes * interval '1 minute'\n",
+                "if false\n",
+            ),
+        ),
+        f"{CANCELLING}::test_notice_binds_customers_and_not_staff",
+    ),
+    Mutation(
+        "an appointment stands in its own way when it moves",
+        (
+            (
+                "sql/40_booking/reschedule_appointment.sql",
+                "p_slot.start_time, v_appointment.id\n  ) s;",
+                "p_slot.start_time\n  ) s;",
+            ),
+        ),
+        f"{MOVING}::test_ones_own_time_does_not_stand_in_the_way",
+    ),
+    Mutation(
+        "a refusal is not on record",
+        (
+            (
+                "sql/40_booking/attempt.sql",
+                "  insert into booking.audit_log (",
+                "  if v_code is null then\n  insert into booking.audit_log (",
+            ),
+            (
+                "sql/40_booking/attempt.sql",
+                "    coalesce(v_slot.staff_id, v_appointment.staff_id)\n  );\n",
+                "    coalesce(v_slot.staff_id, v_appointment.staff_id)\n  );\n  end if;\n",
+            ),
+        ),
+        f"{AUDIT}::test_each_call_leaves_one_row",
+    ),
+    Mutation(
+        "the audit trail can be changed",
+        (
+            (
+                "sql/50_triggers/audit_log.sql",
+                "before update or delete on booking.audit_log",
+                "before delete on booking.audit_log",
+            ),
+        ),
+        f"{AUDIT}::test_what_is_on_record_stays",
+    ),
+    Mutation(
+        "nobody is told of a move",
+        (
+            (
+                "sql/50_triggers/appointments.sql",
+                "      when 'reschedule_appointment' then case when (c.row).status <> 'cancelled' then 'moved' end\n",
+                "",
+            ),
+        ),
+        f"{EVENTS}::test_a_move_is_told_once_with_where_it_came_from",
+    ),
+    Mutation(
+        "consumers take each other's events",
+        (("sql/40_booking/take_events.sql", "  for update of e skip locked;", "  ;"),),
+        f"{EVENTS}::test_two_consumers_skip_each_others_events",
+    ),
+    Mutation(
+        "the cleanup deletes holds that live",
+        (
+            (
+                "sql/40_booking/cleanup_expired_slot_reservations.sql",
+                "h.staff_id = any (v_staff_ids) and h.expires_at <= v_now;",
+                "h.staff_id = any (v_staff_ids);",
+            ),
+        ),
+        f"{CLEANING}::test_it_clears_what_has_expired_and_says_how_many",
+    ),
+    Mutation(
+        "the cleanup waits for whoever writes a calendar",
+        (
+            (
+                "sql/40_booking/cleanup_expired_slot_reservations.sql",
+                "for no key update of c skip locked",
+                "for no key update of c",
+            ),
+        ),
+        f"{CLEANING}::test_a_calendar_that_is_being_written_is_left_to_the_next_call",
+    ),
+    Mutation(
+        "the cleanup does not lock the calendar first",
+        (
+            (
+                "sql/40_booking/cleanup_expired_slot_reservations.sql",
+                "      for no key update of c skip locked\n",
+                "",
+            ),
+        ),
+        f"{CLEANING}::test_a_calendar_that_is_being_written_is_left_to_the_next_call",
+    ),
+    Mutation(
+        "who waits for a lock in vain gets an error",
+        (
+            ("sql/40_booking/attempt.sql", "set lock_timeout = '2s'\n", ""),
+            (
+                "sql/40_booking/attempt.sql",
+                "serialization_failure or query_canceled then",
+                "serialization_failure then",
+            ),
+        ),
+        f"{BOOKING_RACES}::test_who_waits_too_long_for_the_lock_is_told_so_and_it_is_on_record",
+    ),
+    # The command line.
+    Mutation(
+        "verify does not look at holds",
+        (
+            (
+                "cli/pgbooking/queries/verify_p1.sql",
+                "and h.expires_at > booking.now()\n",
+                "and false\n",
+            ),
+        ),
+        f"{VERIFYING}::test_p1_finds_a_live_hold_over_an_appointment",
+    ),
+    Mutation(
+        "verify asks one calculator of everyone",
+        (
+            (
+                "cli/pgbooking/queries/verify_p3.sql",
+                "where (single.is_on_grid and single.is_available) is not true",
+                "where false",
+            ),
+        ),
+        f"{VERIFYING}::test_p3_finds_that_reserving_asks_another_calculator",
+    ),
+    Mutation(
+        "events are marked before they are printed",
+        (
+            (
+                "cli/pgbooking/events.py",
+                "    with connection.transaction():\n        events = ",
+                "    if connection:\n        events = ",
+            ),
+            (
+                "cli/pgbooking/events.py",
+                "            _print(events)\n            execute(",
+                "            execute(",
+            ),
+            (
+                "cli/pgbooking/events.py",
+                "                ids=[event.id for event in events],\n            )\n",
+                "                ids=[event.id for event in events],\n            )\n            _print(events)\n",
+            ),
+        ),
+        f"{TAIL}::test_a_reader_that_goes_away_leaves_the_batch_to_the_next",
+    ),
+    Mutation(
+        "events are taken in a transaction of their own",
+        (
+            (
+                "cli/pgbooking/events.py",
+                "    with connection.transaction():\n        events = ",
+                "    if connection:\n        events = ",
+            ),
+        ),
+        f"{TAIL}::test_two_consumers_share_the_work",
+    ),
 ]
+
+
+def broken_files(mutation: Mutation, root: Path) -> dict[str, str]:
+    """The files that the mutation changes, as it leaves them."""
+    texts: dict[str, str] = {}
+    for file, old, new in mutation.replacements:
+        text = texts.get(file) or (root / file).read_text()
+        if text.count(old) != 1:
+            sys.exit(
+                f"{mutation.name}: {file} holds this {text.count(old)} times, not once:\n{old}"
+            )
+        texts[file] = text.replace(old, new)
+    return texts
 
 
 def is_caught(mutation: Mutation) -> bool:
@@ -317,13 +694,8 @@ def is_caught(mutation: Mutation) -> bool:
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, copy / name)
-        for file, old, new in mutation.replacements:
-            text = (copy / file).read_text()
-            if text.count(old) != 1:
-                sys.exit(
-                    f"{mutation.name}: {file} holds this {text.count(old)} times, not once:\n{old}"
-                )
-            (copy / file).write_text(text.replace(old, new))
+        for file, text in broken_files(mutation, copy).items():
+            (copy / file).write_text(text)
         environment = os.environ | {"PYTHONPATH": str(copy / "cli")}
         subprocess.run(
             [sys.executable, "-m", "pgbooking.engine"], cwd=copy, env=environment, check=True

@@ -26,6 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+events_app = typer.Typer(no_args_is_help=True)
+app.add_typer(
+    events_app, name="events", help="What happened to appointments, for mailers and webhooks."
+)
 
 
 def parse_now(text: str) -> datetime:
@@ -353,6 +357,46 @@ def verify(
         raise typer.Exit(EXIT_FOUND)
 
 
+@events_app.command(
+    "tail", epilog="Example: [bold]pgbooking events tail --follow | your-mailer[/bold]"
+)
+def events_tail(
+    tenant: ForTenant = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Events a batch.")] = 100,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on waiting for events, until stopped.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.1, help="With --follow: seconds between looks.")
+    ] = 1.0,
+    peek: Annotated[
+        bool, typer.Option("--peek", help="Print them, and leave them unprocessed.")
+    ] = False,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Print unprocessed events, each as a line of JSON, and mark them as processed.
+
+    The kinds are booked, moved, cancelled, payment and reminder_due. A batch is marked after it was
+    printed, so an event is printed at least once: killed in between, it is printed again. Several
+    can run at once and share the work.
+
+    Exit code 1: stopped before the last event (without --follow), or nobody read the output.
+    """
+    from pgbooking import events
+    from pgbooking.connection import connected
+
+    if peek and follow:
+        raise typer.BadParameter("--peek and --follow exclude each other")
+    with connected(database_url) as connection:
+        if peek:
+            events.peek(connection, tenant, limit=limit)
+        elif (
+            events.tail(connection, tenant, limit=limit, poll_seconds=interval if follow else None)
+            and not follow
+        ):
+            raise typer.Exit(EXIT_FOUND)
+
+
 @app.command(epilog="Example: [bold]pgbooking demo --keep[/bold]")
 def demo(
     keep: Annotated[
@@ -360,7 +404,7 @@ def demo(
     ] = False,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Show it all: migrate, seed, publish, book, cancel, verify, and what took how long.
+    """Show it all: migrate, seed, publish, hold, book, move, cancel, verify, and how long it took.
 
     Starts a PostgreSQL server of its own unless DATABASE_URL is set. There it migrates that
     database and adds a tenant with the slug demo-1-1.

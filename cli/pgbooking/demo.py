@@ -1,12 +1,14 @@
-"""The demonstration: from nothing to published slots that follow every change, timed."""
+"""The demonstration: from nothing to slots that are held, booked, moved and cancelled, timed."""
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,14 +20,16 @@ from pgbooking import backfill, migrate, seed, verify
 from pgbooking.connection import connected
 from pgbooking.errors import Problem
 from pgbooking.output import progress_bar
-from pgbooking.rows import execute, fetch_one, fetch_value, fetch_values
+from pgbooking.rows import execute, fetch, fetch_one, fetch_value, fetch_values
 from pgbooking.server import embedded_server, stop_command
 from pgbooking.tenants import Tenant, chosen_tenants
 
 SLUG = "demo"
 RANDOM_SEED = 1
 SIZES = seed.Sizes(tenants=1, staff=5, locations=1, appointments_per_staff=40)
-QUARTER = timedelta(minutes=15)
+VISITOR = "anon"
+WEBSITE = "service_role"
+"""Who calls: visitors, and the website's own server, which books for guests."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,17 @@ class _Day:
 
     staff_id: UUID
     display_name: str
-    location_id: UUID
-    appointment_type_id: UUID
+    shape_id: UUID
+    appointment_type: str
     duration_minutes: int
     first_start: datetime
     end_of_starts: datetime
+
+
+@dataclass(frozen=True)
+class _Slot:
+    id: UUID
+    start_time: datetime
 
 
 class Demo:
@@ -81,7 +91,7 @@ class Demo:
                 )
             written = again.inserted + again.updated + again.deleted
             self._say(f"Publishing all of it again: {written:,} rows written.\n")
-            self._book_and_cancel(connection, tenant)
+            self._book(connection, tenant)
             with self._step("verify with both calculators"):
                 report = verify.verify(connection, bar, str(tenant.id), independent=True)
         verify.print_report(report)
@@ -89,16 +99,18 @@ class Demo:
         return report.differences
 
     def _check_role(self, connection: psycopg.Connection) -> None:
-        """Before anything is made: may this session look through anonymous eyes?"""
-        try:
-            with connection.transaction():
-                execute(connection, "demo_as_anon")
-        except psycopg.errors.InsufficientPrivilege:
-            user = connection.info.user
-            raise Problem(
-                f'The demonstration reads slots as the role anon, and "{user}" may not become it.',
-                f'grant anon to "{user}"; as a superuser, or as the role that made anon.',
-            ) from None
+        """Before anything is made: may this session call as its callers do?"""
+        for role in (VISITOR, WEBSITE):
+            try:
+                with connection.transaction():
+                    execute(connection, "demo_call_as", role=role)
+            except psycopg.errors.InsufficientPrivilege:
+                user = connection.info.user
+                raise Problem(
+                    f'The demonstration calls as the role {role}, and "{user}" may not become it.',
+                    f'grant {VISITOR}, {WEBSITE} to "{user}"; '
+                    "as a superuser, or as the role that made them.",
+                ) from None
 
     def _tenant(self, connection: psycopg.Connection) -> Tenant:
         slug = f"{SLUG}-{RANDOM_SEED}-1"
@@ -112,65 +124,107 @@ class Demo:
             self._say(f"{tenant.name} ({slug}) is there from an earlier demonstration.")
         return tenant
 
-    def _book_and_cancel(self, connection: psycopg.Connection, tenant: Tenant) -> None:
-        """Plain INSERT and UPDATE as the owner of the tables; slots read as the role anon."""
+    def _book(self, connection: psycopg.Connection, tenant: Tenant) -> None:
+        """What clients do, by the functions of schema api; slots read as the role anon."""
         day = fetch_one(connection, "demo_day", _Day, tenant_id=tenant.id, timezone=tenant.timezone)
         if day is None:
             raise Problem(f"{tenant.name} has no day with free slots.")
         zone = ZoneInfo(tenant.timezone)
         with self._step("read a day as anon"):
             before = self._public_starts(connection, tenant, day)
-        start = before[len(before) // 2]
-        times = f"{start.astimezone(zone):%H:%M} for {day.duration_minutes} minutes"
+        wanted, other = before[len(before) // 2], before[len(before) // 4]
         self._say(
             f"{day.display_name}, {day.first_start.astimezone(zone):%A %d %B %Y}, as anon sees it "
             f"in api.availability_slots:\na quarter-hour each, [green]●[/] where an appointment of "
             f"{day.duration_minutes} minutes can begin ({tenant.timezone})\n"
         )
         self._strip("at first", before, zone)
-        with self._step("book: insert one appointment"):
-            appointment_id = fetch_value(
-                connection,
-                "demo_book",
-                tenant_id=tenant.id,
-                start_time=start,
-                end_time=start + timedelta(minutes=day.duration_minutes),
-                staff_id=day.staff_id,
-                location_id=day.location_id,
-                appointment_type_id=day.appointment_type_id,
+
+        def call(caller: str, function: str, **arguments: object) -> dict[str, Any]:
+            with self._step(f"{function}, as {caller}"):
+                answer = self._call(connection, caller, function, tenant, **arguments)
+            if not answer["success"]:
+                raise Problem(f"{function} was refused: {answer['message']}", answer["hint"])
+            return answer
+
+        def show(label: str) -> list[_Slot]:
+            slots = self._public_starts(connection, tenant, day)
+            self._strip(label, slots, zone)
+            return slots
+
+        time_wanted = {"slot_id": wanted.id, "appointment_type": day.appointment_type}
+        session, another = secrets.token_urlsafe(), secrets.token_urlsafe()
+        call(VISITOR, "reserve_slot", session_id=session, **time_wanted)
+        show("reserved")
+        with self._step("reserve_slot, refused"):
+            refusal = self._call(
+                connection, VISITOR, "reserve_slot", tenant, session_id=another, **time_wanted
             )
-        self._strip("booked", self._public_starts(connection, tenant, day), zone)
-        with self._step("cancel: update it"):
-            execute(connection, "demo_cancel", tenant_id=tenant.id, appointment_id=appointment_id)
-        after = self._public_starts(connection, tenant, day)
-        self._strip("cancelled", after, zone)
+        booking = call(WEBSITE, "create_appointment", session_id=session, **time_wanted)
+        show("booked")
+        guest = {key: booking[key] for key in ("appointment_id", "manage_token")}
+        call(VISITOR, "reschedule_appointment", slot_id=other.id, **guest)
+        show("moved")
+        call(VISITOR, "cancel_appointment", **guest)
+        after = show("cancelled")
+
         self._say(
-            f"\nOne INSERT into booking.appointments ({times}), one UPDATE of its status:\n"
-            "the slots followed within each statement's own transaction. At the end they are "
+            f"\nA visitor held {wanted.start_time.astimezone(zone):%H:%M}. A second one who asked "
+            f"for it was refused:\n{refusal['code']}: {refusal['message']} {refusal['hint']}\n"
+            "The website booked it for the first, whose manage_token moved it to "
+            f"{other.start_time.astimezone(zone):%H:%M} and cancelled it.\nThe slots followed "
+            "within each call's own transaction. At the end they are "
             f"{'as at first' if after == before else 'not as at first'}.\n"
+            f"Events for a mailer: {self._events(connection, tenant, booking)}.\n"
         )
+
+    def _call(
+        self,
+        connection: psycopg.Connection,
+        caller: str,
+        function: str,
+        tenant: Tenant,
+        **arguments: object,
+    ) -> dict[str, Any]:
+        """One request, as PostgREST makes it: a transaction, who calls, and the call."""
+        with connection.transaction():
+            execute(connection, "demo_call_as", role=caller)
+            answer: dict[str, Any] = fetch_value(
+                connection, f"demo_{function}", tenant_id=tenant.id, **arguments
+            )
+        return answer
 
     def _public_starts(
         self, connection: psycopg.Connection, tenant: Tenant, day: _Day
-    ) -> list[datetime]:
+    ) -> list[_Slot]:
         with connection.transaction():
-            execute(connection, "demo_as_anon")
-            return [
-                start.astimezone(UTC)
-                for start in fetch_values(
-                    connection,
-                    "demo_public_starts",
-                    tenant_id=tenant.id,
-                    staff_id=day.staff_id,
-                    duration_minutes=day.duration_minutes,
-                    first_start=day.first_start,
-                    end_of_starts=day.end_of_starts,
-                )
-            ]
+            execute(connection, "demo_call_as", role=VISITOR)
+            return fetch(
+                connection,
+                "demo_public_starts",
+                _Slot,
+                tenant_id=tenant.id,
+                staff_id=day.staff_id,
+                shape_id=day.shape_id,
+                first_start=day.first_start,
+                end_of_starts=day.end_of_starts,
+            )
 
-    def _strip(self, label: str, starts: list[datetime], zone: ZoneInfo) -> None:
+    def _events(
+        self, connection: psycopg.Connection, tenant: Tenant, booking: dict[str, Any]
+    ) -> str:
+        return ", ".join(
+            fetch_values(
+                connection,
+                "demo_events",
+                tenant_id=tenant.id,
+                appointment_id=booking["appointment_id"],
+            )
+        )
+
+    def _strip(self, label: str, slots: list[_Slot], zone: ZoneInfo) -> None:
         """One line: the hours from 8 to 20, a mark for each quarter."""
-        local = {start.astimezone(zone).strftime("%H:%M") for start in starts}
+        local = {slot.start_time.astimezone(zone).strftime("%H:%M") for slot in slots}
         hours = (
             f"[dim]{hour:02}[/]"
             + "".join(

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ class Answer:
 
 
 Run = Callable[..., Answer]
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -64,31 +65,49 @@ def run(
 
 
 @pytest.fixture
-def interrupted_when_blocked(database_url: str, db: psycopg.Connection) -> Run:
-    """Runs a command in a process of its own, and presses Ctrl-C when it waits for a lock."""
+def start(database_url: str) -> Iterator[Start]:
+    """Starts a command in a process of its own; stdout is a pipe or what is given."""
+    started = []
 
-    def run_command(*arguments: object) -> Answer:
+    def start_command(*arguments: object, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "pgbooking.app", *map(str, arguments)],
             env=os.environ
             | {"DATABASE_URL": database_url, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )
-        try:
-            wait_until_blocked(db, _backend_of(db))
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=30)
-        finally:
-            process.kill()
-        assert "Traceback" not in err
-        return Answer(process.returncode, out, err)
+        started.append(process)
+        return process
+
+    yield start_command
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def interrupted_when_blocked(start: Start, db: psycopg.Connection) -> Run:
+    """Runs a command in a process of its own, and presses Ctrl-C when it waits for a lock."""
+
+    def run_command(*arguments: object) -> Answer:
+        process = start(*arguments)
+        wait_until_blocked(db, backend_of(db))
+        process.send_signal(signal.SIGINT)
+        return answer_of(process)
 
     return run_command
 
 
-def _backend_of(db: psycopg.Connection) -> int:
+def answer_of(process: subprocess.Popen[str]) -> Answer:
+    """What a started command answers, once it has ended. No traceback may reach the user."""
+    out, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    return Answer(process.returncode, out, err)
+
+
+def backend_of(db: psycopg.Connection) -> int:
     """The pid of the command's session."""
     for _ in range(2000):
         row = db.execute(

@@ -114,7 +114,8 @@ def test_even_a_fault_of_our_own_ends_in_a_sentence(
 
 
 def test_help_has_an_example_for_every_command() -> None:
-    commands = app.app.registered_commands
-    assert commands
+    groups = [app.app, *(each.typer_instance for each in app.app.registered_groups)]
+    commands = [command for group in groups if group for command in group.registered_commands]
+    assert app.events_tail in [each.callback for each in commands]
     without = [each.callback for each in commands if "Example: " not in (each.epilog or "")]
     assert without == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from pgbooking import app
 
 PACKAGE = Path(app.__file__).parent
-FAMILIES = ("reference_{", "seed_{", "import_known_{", "import_make_{", "import_{")
+FAMILIES = ("demo_{", "reference_{", "seed_{", "import_known_{", "import_make_{", "import_{")
 
 
 def test_no_query_file_is_without_a_user() -> None:
@@ -29,7 +29,7 @@ def test_every_query_says_tenant_unless_it_is_about_the_installation() -> None:
         if not re.search(r"\btenant", re.sub(r"--.*", "", path.read_text()))
     }
     assert without_tenant == {
-        "demo_as_anon",
+        "demo_call_as",
         "import_is_time_zone",
         "migrations_lock",
         "migrations_objects",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.types.range import Range
 
 from pgbooking import verify
 from pgbooking.connection import connected
@@ -60,20 +62,19 @@ def test_missing_extra_and_wrong_slots_are_each_told_in_words(
 
 def test_the_second_calculator_sees_what_the_first_is_blind_to(run: Run, salon: Salon) -> None:
     """The calculator itself is broken, so what it says is what is published."""
-    salon.db.execute(
-        "alter function booking.calculate_slots(uuid, uuid[], date, date) rename to true_slots"
-    )
+    salon.db.execute("alter function booking.calculate_slots rename to true_slots")
     salon.db.execute(
         """
         create function booking.calculate_slots(
-          p_tenant_id uuid, p_staff_ids uuid[], p_from date, p_to date
+          p_tenant_id uuid, p_staff_ids uuid[], p_from date, p_to date,
+          p_asked_start timestamptz default null, p_without_appointment_id uuid default null
         ) returns table (
           staff_id uuid, location_id uuid, shape_id uuid, start_time timestamptz,
           end_time timestamptz, duration_minutes integer, claim tstzrange, capacity integer,
           booked integer, is_available boolean, bookable_from timestamptz,
-          bookable_until timestamptz
+          bookable_until timestamptz, is_on_grid boolean
         ) language sql stable as
-        'select * from booking.true_slots($1, $2, $3, $4) t
+        'select * from booking.true_slots($1, $2, $3, $4, $5, $6) t
          where t.start_time <> ''2026-03-05 10:00+01'''
         """
     )
@@ -194,6 +195,71 @@ def test_p1_finds_a_seat_given_out_twice(run: Run, salon: Salon) -> None:
     assert "seat 1 of slot" in difference["reason"]
 
 
+@pytest.fixture
+def unguarded(salon: Salon) -> Salon:
+    """A salon that has lost what keeps holds apart from each other and from appointments."""
+    for statement in (
+        "alter table booking.slot_reservations disable trigger user",
+        "alter table booking.slot_reservations drop constraint one_person_is_held_once_at_a_time",
+        "alter table booking.slot_reservations drop constraint one_seat_has_one_hold",
+    ):
+        salon.db.execute(statement.encode())
+    return salon
+
+
+def hold_unasked(
+    salon: Salon, type_id: UUID, start: datetime = TEN, session: bytes = b"s", **columns: object
+) -> UUID:
+    """Hold that start whatever is there, and without its slots being told."""
+    minutes = 60 if type_id == salon.course else 30
+    columns.setdefault("claim", Range(start, start + timedelta(minutes=minutes)))
+    return salon.hold(type_id, start, session_hash=session * 32, **columns)
+
+
+def test_p1_finds_a_live_hold_over_an_appointment(run: Run, unguarded: Salon) -> None:
+    unguarded.appointment()
+    hold = hold_unasked(unguarded, unguarded.cut, TEN + timedelta(minutes=15))
+    answer = run("verify", "--json", *NOW)
+    assert answer.code == 1
+    (difference,) = found(answer, "P1")
+    assert f"hold {hold} takes" in difference["reason"]
+
+
+def test_p1_finds_two_live_holds_of_one_time(run: Run, unguarded: Salon) -> None:
+    hold_unasked(unguarded, unguarded.cut)
+    later = hold_unasked(unguarded, unguarded.cut, TEN + timedelta(minutes=15), b"t")
+    (difference,) = found(run("verify", "--json", *NOW), "P1")
+    assert f"hold {later} takes" in difference["reason"]
+
+
+def test_p1_finds_a_hold_of_a_slot_that_is_booked(run: Run, unguarded: Salon) -> None:
+    unguarded.insert("appointments", **unguarded.slot(unguarded.cut))
+    hold_unasked(unguarded, unguarded.cut)
+    (difference,) = found(run("verify", "--json", *NOW), "P1")
+    assert "though the same person is taken until" in difference["reason"]
+
+
+def test_p1_takes_no_notice_of_expired_holds(run: Run, unguarded: Salon) -> None:
+    unguarded.appointment()
+    for session in (b"s", b"t"):
+        expired = TEN - timedelta(days=2)
+        hold_unasked(unguarded, unguarded.cut, TEN, session, expires_at=expired)
+    assert found(run("verify", "--json", *NOW), "P1") == []
+
+
+@pytest.mark.parametrize("other", ["attendee", "hold"])
+def test_p1_finds_a_seat_that_is_held_and_somebody_elses(
+    run: Run, unguarded: Salon, other: str
+) -> None:
+    unguarded.insert("appointments", **unguarded.slot(unguarded.course))
+    seat = 1 if other == "attendee" else 2
+    for session in (b"s", b"t")[: 1 if other == "attendee" else 2]:
+        hold_unasked(unguarded, unguarded.course, TEN, session, seat=seat, capacity=10)
+    (difference,) = found(run("verify", "--json", *NOW), "P1")
+    assert f"seat {seat} of slot" in difference["reason"]
+    assert "is given out 2 times" in difference["reason"]
+
+
 def test_p1_and_p3_let_a_class_be_a_class(run: Run, salon: Salon) -> None:
     for _ in range(3):
         salon.insert("appointments", **salon.slot(salon.course))
@@ -212,6 +278,65 @@ def test_p3_finds_a_slot_that_is_offered_over_an_appointment(run: Run, salon: Sa
     (difference,) = found(answer, "P3")
     assert "offered though appointment" in difference["reason"]
     assert run("verify", "--repair", *NOW).code == 0
+
+
+def test_p3_finds_slots_that_are_offered_over_a_live_hold(run: Run, salon: Salon) -> None:
+    hold = salon.hold(salon.cut)
+    salon.db.execute("update booking.availability_slots set reserved_until = null")
+    differences = found(run("verify", "--json", *NOW), "P3")
+    assert {each["reason"] for each in differences} == {
+        f"the slot is offered though hold {hold} takes that time"
+    }
+
+
+def test_p3_finds_a_full_class_that_is_offered(run: Run, salon: Salon) -> None:
+    """Nine attendees and a live hold fill it."""
+    for _ in range(9):
+        salon.insert("appointments", **salon.slot(salon.course))
+    salon.hold(salon.course, seat=10)
+    assert run("verify", *NOW).code == 0
+    salon.db.execute(
+        "update booking.availability_slots s set reserved_until = null"
+        " where s.id = (select h.slot_id from booking.slot_reservations h)"
+    )
+    (difference,) = found(run("verify", "--json", *NOW), "P3")
+    assert difference["reason"] == "the slot is offered though 10 of its 10 seats are taken"
+
+
+@pytest.mark.parametrize(
+    ("is_on_grid", "is_available", "condition", "reason"),
+    [
+        ("is_on_grid", "is_available", "where false", "there is no such start"),
+        ("false", "is_available", "", "it is not on the grid"),
+        ("is_on_grid", "false", "", "it is not available"),
+    ],
+)
+def test_p3_finds_that_reserving_asks_another_calculator(
+    run: Run, salon: Salon, is_on_grid: str, is_available: str, condition: str, reason: str
+) -> None:
+    """What reserving asks of a single start is broken, and what is published is not."""
+    salon.db.execute("alter function booking.calculate_slot rename to true_slot")
+    salon.db.execute(
+        f"""
+        create function booking.calculate_slot(
+          p_tenant_id uuid, p_staff_id uuid, p_location_id uuid, p_shape_id uuid,
+          p_start_time timestamptz, p_without_appointment_id uuid default null
+        ) returns table (
+          end_time timestamptz, claim tstzrange, capacity integer, booked integer,
+          is_on_grid boolean, is_available boolean, is_bookable boolean
+        ) language sql stable as
+        'select end_time, claim, capacity, booked, {is_on_grid}, {is_available}, is_bookable
+         from booking.true_slot($1, $2, $3, $4, $5, $6) {condition}'
+        """.encode()
+    )
+    salon.db.execute("revoke execute on all functions in schema booking from public")
+    of_cut_and_class = found(run("verify", "--json", *NOW), "P3")
+    assert [(each["start_time"], each["reason"]) for each in of_cut_and_class] == [
+        (
+            "2026-03-02T08:00:00+00:00",
+            f"the slot is offered though reserving it is refused: {reason}",
+        )
+    ] * 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 -- of the service that is offered most.
 with starts as (
   select
-    s.staff_id, s.location_id, s.shape_id, s.is_available,
+    s.staff_id, s.shape_id, s.is_available,
     (s.start_time at time zone %(timezone)s)::date as local_date
   from booking.availability_slots s
   where s.tenant_id = %(tenant_id)s and s.capacity = 1
@@ -10,16 +10,16 @@ with starts as (
     and s.start_time < booking.now() + interval '15 days'
 )
 select
-  d.staff_id, p.display_name, d.location_id, t.id as appointment_type_id, t.duration_minutes,
+  d.staff_id, p.display_name, d.shape_id, t.code as appointment_type, t.duration_minutes,
   d.local_date::timestamp at time zone %(timezone)s as first_start,
   (d.local_date + 1)::timestamp at time zone %(timezone)s as end_of_starts
 from (
   select
-    s.staff_id, s.location_id, s.shape_id, s.local_date,
+    s.staff_id, s.shape_id, s.local_date,
     count(*) filter (where s.is_available) as free,
     count(*) filter (where not s.is_available) as taken
   from starts s
-  group by s.staff_id, s.location_id, s.shape_id, s.local_date
+  group by s.staff_id, s.shape_id, s.local_date
 ) as d
 join booking.staff p on p.tenant_id = %(tenant_id)s and p.id = d.staff_id
 cross join lateral (

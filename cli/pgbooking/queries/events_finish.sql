@@ -1,0 +1,1 @@
+select booking.finish_events(%(tenant_ids)s::uuid[], %(ids)s::uuid[])
