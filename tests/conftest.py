@@ -17,6 +17,9 @@ import pytest
 
 from tests import postgres
 from tests.postgres import Server
+from tests.salon import salon, salon_template, shared_salon
+
+__all__ = ["salon", "salon_template", "shared_salon"]
 
 SERVER = pytest.StashKey[Server]()
 SKIPS = pytest.StashKey[list[str]]()
@@ -31,9 +34,12 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 
 @pytest.fixture
-def database_url(server: Server) -> Iterator[str]:
-    """A migrated, empty database of this test's own."""
-    with server.database(server.template) as url:
+def database_url(server: Server, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated database of this test's own: empty, or with a salon if the test asks for one."""
+    template = server.template
+    if "salon" in request.fixturenames:
+        template, _ = request.getfixturevalue("salon_template")
+    with server.database(template) as url:
         yield url
 
 

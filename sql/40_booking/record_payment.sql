@@ -30,14 +30,16 @@ begin
 
   v_appointment := booking.lock_appointment(p_appointment, p_request);
 
-  -- The events know what has been recorded before, also where something else came after it.
-  perform
-  from booking.events e
-  where e.tenant_id = v_appointment.tenant_id and e.appointment_id = v_appointment.id
-    and e.kind = 'payment' and e.payload ->> 'payment_status' = v_status
-    and e.payload ->> 'payment_reference' = v_reference;
-
-  if not found then
+  -- The events know what was recorded before something else came after it.
+  if (v_appointment.payment_status, v_appointment.payment_reference)
+    is distinct from (v_status, v_reference)
+    and not exists (
+      select from booking.events e
+      where e.tenant_id = v_appointment.tenant_id and e.appointment_id = v_appointment.id
+        and e.kind = 'payment' and e.payload ->> 'payment_status' = v_status
+        and e.payload ->> 'payment_reference' = v_reference
+    )
+  then
     if v_appointment.payment_status = 'not_required'
       or (v_status = 'refunded') <> (v_appointment.payment_status = 'paid')
       or v_appointment.payment_status = 'refunded'

@@ -17,9 +17,6 @@ import pytest
 
 from pgbooking import app
 from tests.postgres import wait_until_blocked
-from tests.salon import salon
-
-__all__ = ["salon"]
 
 # Data of a real salon, for those who have them: a folder with bookings.csv.
 collect_ignore = [] if os.environ.get("PGBOOKING_SALON_DATA") else ["test_real_salon.py"]
