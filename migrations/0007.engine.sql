@@ -3596,7 +3596,8 @@ comment on function booking.moved(booking.appointments) is 'The answer to a move
 -- not published at all, is refused without any lock: nobody makes bookers wait by asking for it,
 -- and busy takes as long as off duty.
 --
--- Refuses: invalid_request, slot_not_found, slot_taken, hold_limit_reached.
+-- Refuses: invalid_request, slot_not_found, slot_taken, hold_limit_reached, appointment_conflict
+-- (held already, for a service that the tenant has withdrawn since).
 create or replace function booking.reserve_slot(
   p_slot booking.availability_slots,
   p_session_hash bytea,
@@ -3678,7 +3679,7 @@ begin
   end if;
 
   v_type := booking.offered_type(
-    p_slot.tenant_id, p_slot.staff_id, p_slot.shape_id, p_request ->> 'appointment_type'
+    p_slot.tenant_id, p_slot.staff_id, p_slot.shape_id, p_request ->> 'appointment_type', v_hold
   );
 
   if v_hold.id is null then
@@ -5534,8 +5535,8 @@ appointment_type is a service''s code; with it the answer quotes the price. A sl
 that availability_slots shows needs tenant_id, staff_id, location_id and start_time, as listed.
 Answers {"success": true, "slot_id", "reserved_until" (UTC), "seat", "price_cents", "currency",
 "message"}. Asked again by the same session, the answer is the same, and so is its end. Holds of the
-session that overlap are replaced. Refusals: slot_taken, hold_limit_reached 409; slot_not_found 404;
-invalid_request 400; busy 503.';
+session that overlap are replaced. Refusals: slot_taken, hold_limit_reached, appointment_conflict
+409; slot_not_found 404; invalid_request 400; busy 503.';
 
 -- sql/70_api/staff.sql
 

@@ -8,7 +8,8 @@
 -- not published at all, is refused without any lock: nobody makes bookers wait by asking for it,
 -- and busy takes as long as off duty.
 --
--- Refuses: invalid_request, slot_not_found, slot_taken, hold_limit_reached.
+-- Refuses: invalid_request, slot_not_found, slot_taken, hold_limit_reached, appointment_conflict
+-- (held already, for a service that the tenant has withdrawn since).
 create or replace function booking.reserve_slot(
   p_slot booking.availability_slots,
   p_session_hash bytea,
@@ -90,7 +91,7 @@ begin
   end if;
 
   v_type := booking.offered_type(
-    p_slot.tenant_id, p_slot.staff_id, p_slot.shape_id, p_request ->> 'appointment_type'
+    p_slot.tenant_id, p_slot.staff_id, p_slot.shape_id, p_request ->> 'appointment_type', v_hold
   );
 
   if v_hold.id is null then

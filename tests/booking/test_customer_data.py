@@ -284,6 +284,32 @@ def test_who_cancelled_is_forgotten_only_where_it_was_they(salon: Salon) -> None
     assert appointment(salon, theirs.appointment)["cancelled_by"] == user_of(staff)
 
 
+def test_by_address_too(salon: Salon) -> None:
+    mine = book(salon, user_data=DATA)
+    call(salon, "cancel_appointment", ADA, appointment_id=mine.appointment)
+    assert erase(salon, email="zenobia@quux.example") == 1
+    assert_is_nowhere(salon, str(user_of(ADA)), but_in="audit_log")
+
+
+def test_what_they_cancelled_for_others_forgets_them_too(salon: Salon) -> None:
+    other = make_salon(salon.db)
+    bookings = [book(tenant, caller=SERVICE, user_data=OTHER_DATA) for tenant in (salon, other)]
+    for booking in bookings:
+        assert call(
+            salon,
+            "cancel_appointment",
+            ADA,
+            appointment_id=booking.appointment,
+            manage_token=booking.token,
+            reason="Bob is ill",
+        ).success
+    assert erase(salon, user_of(ADA)) == 0
+    here, elsewhere = (appointment(salon, booking.appointment) for booking in bookings)
+    assert (here["cancelled_by"], here["cancel_reason"]) == (None, None)
+    assert (here["status"], here["customer"]) == ("cancelled", OTHER_DATA)
+    assert elsewhere["cancelled_by"] == user_of(ADA), "another tenant's customer is another matter"
+
+
 def test_the_books_keep_price_and_payment(salon: Salon) -> None:
     add_service(salon, "shave", price_cents=1500, requires_payment=True)
     booking = book(salon, appointment_type="shave")

@@ -255,6 +255,15 @@ def test_what_is_going_on_or_moved_out_of_the_past_is(salon: Salon) -> None:
     assert kinds(salon) == ["booked", "moved"]
 
 
+def test_what_is_moved_into_the_past_is(salon: Salon) -> None:
+    salon.appointment()
+    salon.db.execute(
+        "update booking.appointments set start_time = start_time - interval '2 days',"
+        " end_time = end_time - interval '2 days'"
+    )
+    assert kinds(salon) == ["booked", "moved"]
+
+
 def test_each_tenant_is_told_of_its_own(salon: Salon) -> None:
     other = make_salon(salon.db)
     book(salon)

@@ -157,6 +157,15 @@ def test_another_caller_cannot_replay_it(salon: Salon, caller: Caller) -> None:
     assert works(salon, booking.appointment, booking.token)
 
 
+def test_nor_does_a_replay_touch_another_callers_equal_booking(salon: Salon) -> None:
+    slot = slot_at(salon, type_id=salon.course)
+    request = {"appointment_type": "course", "idempotency_key": KEY}
+    seats = [book(salon, slot, caller, **request) for caller in (ADA, BOB)]
+    answer = create(salon, slot, ADA, **request)
+    assert answer.body["appointment_id"] == str(seats[0].appointment)
+    assert works(salon, seats[1].appointment, seats[1].token)
+
+
 @pytest.mark.parametrize("caller", [ADA, SERVICE], ids=["a customer", "guests"])
 def test_each_tenant_has_keys_of_its_own(salon: Salon, caller: Caller) -> None:
     other = make_salon(salon.db)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
-from tests.api import ANON, SERVICE, Answer, Caller, member
+from tests.api import ANON, SERVICE, Answer, Api, Caller, member
 from tests.booking.booked import (
     ADA,
     BOB,
@@ -116,6 +118,11 @@ def test_a_move_takes_the_new_slot_and_frees_the_old(salon: Salon, booking: Book
 
 
 # Who may
+
+
+def named(salon: Salon, start: datetime) -> dict[str, Any]:
+    """What the listing says of a slot, for those that have no row."""
+    return {"staff_id": salon.person, "location_id": salon.location, "start_time": start}
 
 
 def its_customer(salon: Salon) -> Caller:
@@ -313,6 +320,16 @@ def test_and_free_when_that_hold_has_expired(salon: Salon, booking: Booking) -> 
     assert salon.differences() == []
 
 
+@pytest.mark.parametrize("minutes", [-30, 30])
+def test_a_hold_that_only_touches_it_does_not_matter(
+    salon: Salon, booking: Booking, minutes: int
+) -> None:
+    reserve(salon, slot_at(salon, ELEVEN + timedelta(minutes=minutes)), OTHER_SESSION, BOB)
+    assert move(salon, booking, slot_at(salon, ELEVEN)).success
+    assert len(holds(salon)) == 1
+    assert salon.differences() == []
+
+
 @pytest.mark.parametrize("minutes", [0, 15, -15])
 def test_what_is_booked_is_taken(salon: Salon, booking: Booking, minutes: int) -> None:
     slot = slot_at(salon, ELEVEN)
@@ -340,6 +357,7 @@ def test_what_is_not_bookable_is_taken(salon: Salon, seat: Booking, change: str)
     slot = slot_at(salon, NOON, salon.course)
     salon.db.execute(change.encode())
     assert_stays(salon, seat, slot, "slot_taken", 409)
+    assert_stays(salon, seat, slot, "slot_taken", 409, **named(salon, NOON))
 
 
 def test_a_slot_of_another_tenant_is_taken(salon: Salon, booking: Booking) -> None:
@@ -366,6 +384,14 @@ def test_a_hold_keeps_what_it_was_granted(salon: Salon, booking: Booking) -> Non
     assert salon.differences() == []
 
 
+def test_an_expired_hold_keeps_nothing(salon: Salon, booking: Booking) -> None:
+    slot = slot_at(salon, ELEVEN)
+    reserve(salon, slot)
+    salon.db.execute("update booking.working_hours set start_time = '09:05'")
+    set_clock(salon.db, "2026-03-02 07:10+01")
+    assert_stays(salon, booking, slot, "slot_taken", 409, session_id=SESSION)
+
+
 def test_a_held_slot_of_a_changed_calendar_is_a_conflict(salon: Salon, booking: Booking) -> None:
     slot = slot_at(salon, ELEVEN)
     reserve(salon, slot)
@@ -390,11 +416,7 @@ def test_a_slot_beyond_the_published_days_is_found_by_what_the_listing_said(salo
     salon.db.execute("update booking.tenants set precompute_days = 3")
     booking = book(salon)
     start = TEN + timedelta(days=6)
-    arguments: dict[str, Any] = {
-        "staff_id": salon.person,
-        "location_id": salon.location,
-        "start_time": start,
-    }
+    arguments = named(salon, start)
     (slot,) = rows(
         salon,
         "select booking.slot_id(tenant_id, staff_id, location_id, %s, shape_id) as id"
@@ -475,11 +497,7 @@ def test_gapless_a_start_that_only_appears_without_it_can_be_had(salon: Salon) -
         " from booking.appointment_types t where t.id = %s",
         *(salon.person, salon.location, start, salon.cut),
     )
-    arguments: dict[str, Any] = {
-        "staff_id": salon.person,
-        "location_id": salon.location,
-        "start_time": start,
-    }
+    arguments = named(salon, start)
     reserved = call(
         salon,
         "reserve_slot",
@@ -496,9 +514,10 @@ def test_gapless_a_start_that_only_appears_without_it_can_be_had(salon: Salon) -
 def test_clock_starts_stand_by_the_clock(salon: Salon) -> None:
     salon.db.execute("update booking.working_hours set start_time = '09:05'")
     booking = book(salon, slot_at(salon, TEN + timedelta(minutes=5)))
-    off_the_clock = slot_at(salon, ELEVEN + timedelta(minutes=5))
+    start = ELEVEN + timedelta(minutes=5)
+    off_the_clock = slot_at(salon, start)
     salon.db.execute("update booking.tenants set slot_alignment = 'clock'")
-    assert_stays(salon, booking, off_the_clock, "slot_taken", 409)
+    assert_stays(salon, booking, off_the_clock, "slot_taken", 409, **named(salon, start))
     assert move(salon, booking, slot_at(salon, TEN)).success
     assert salon.differences() == []
 
@@ -525,6 +544,32 @@ def test_a_busy_colleague_is_not_to_be_had(salon: Salon, booking: Booking) -> No
     slot = slot_at(salon, person=colleague)
     salon.appointment(staff_id=colleague)
     assert_stays(salon, booking, slot, "slot_taken", 409)
+
+
+def test_a_move_waits_for_who_is_reserving_there(
+    salon: Salon,
+    booking: Booking,
+    connect: Callable[[], psycopg.Connection[Any]],
+    wait_until_blocked: Callable[[int], None],
+) -> None:
+    slot = slot_at(salon, person=salon.add_person())
+    other = connect()
+    set_clock(other)
+    with ThreadPoolExecutor() as background:
+        with salon.db.transaction():
+            reserve(salon, slot, OTHER_SESSION, BOB)
+            waiting = background.submit(
+                Api(other).call,
+                "reschedule_appointment",
+                ADA,
+                appointment_id=booking.appointment,
+                slot_id=slot,
+            )
+            wait_until_blocked(other.info.backend_pid)
+        assert_refused(waiting.result(), "slot_taken", 409)
+    assert [hold["slot_id"] for hold in holds(salon)] == [slot]
+    assert is_at(salon, booking) == TEN
+    assert salon.differences() == []
 
 
 def test_it_moves_to_another_place_and_its_zone(salon: Salon, booking: Booking) -> None:

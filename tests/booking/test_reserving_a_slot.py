@@ -299,6 +299,18 @@ def test_the_same_session_gets_the_same_answer_and_no_longer_hold(salon: Salon) 
     assert salon.differences() == []
 
 
+@pytest.mark.parametrize("appointment_type", ["cut", None])
+def test_the_same_answer_is_given_though_the_service_is_on_another_grid_since(
+    salon: Salon, appointment_type: str | None
+) -> None:
+    slot = slot_at(salon)
+    first = ask(salon, slot, appointment_type=appointment_type)
+    salon.db.execute("update booking.appointment_types set slot_step_minutes = 20")
+    assert ask(salon, slot, appointment_type=appointment_type) == first
+    assert create(salon, slot).success
+    assert salon.differences() == []
+
+
 def test_its_own_overlapping_hold_is_replaced(salon: Salon) -> None:
     reserve(salon, slot_at(salon))
     set_clock(salon.db, "2026-03-02 07:05+01")
@@ -332,6 +344,18 @@ def test_all_its_own_overlapping_holds_are_replaced_and_no_others(salon: Salon) 
         "2026-03-03T09:15:00Z",
         "2026-03-03T10:00:00Z",
     ]
+    assert salon.differences() == []
+
+
+def test_its_own_hold_that_overlaps_by_buffers_only_is_replaced(salon: Salon) -> None:
+    salon.db.execute(
+        "update booking.appointment_types set buffer_before_minutes = 15 where code = 'cut'"
+    )
+    reserve(salon, slot_at(salon))
+    reserve(salon, slot_at(salon, at("10:30")))
+    assert held(salon) == ["2026-03-03T09:30:00Z"]
+    reserve(salon, slot_at(salon, at("11:15")))
+    assert held(salon) == ["2026-03-03T09:30:00Z", "2026-03-03T10:15:00Z"]
     assert salon.differences() == []
 
 
