@@ -490,3 +490,17 @@ def test_one_that_is_being_paid_is_left_to_its_payment(
     statuses = rows(salon, "select status from booking.appointments order by start_time")
     assert [row["status"] for row in statuses] == ["confirmed", "cancelled"]
     assert salon.differences() == []
+
+
+def test_a_calendar_that_is_being_written_is_left_to_the_next_call(
+    salon: Salon, unpaid: Booking, connect: Callable[[], psycopg.Connection[Any]]
+) -> None:
+    set_clock(salon.db, WHEN_IT_IS_DUE)
+    other = connect()
+    set_clock(other, WHEN_IT_IS_DUE)
+    other.execute("set lock_timeout = '1ms'")
+    with salon.db.transaction():
+        salon.appointment(TEN + timedelta(hours=1))
+        assert release(other) == 0
+    assert release(other) == 1
+    assert salon.differences() == []

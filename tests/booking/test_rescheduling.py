@@ -376,10 +376,19 @@ def test_a_session_that_can_be_none_is_refused(salon: Salon, booking: Booking, l
     assert_stays(salon, booking, slot, "invalid_request", 400, session_id="s" * length)
 
 
-def test_a_hold_keeps_what_it_was_granted(salon: Salon, booking: Booking) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update booking.working_hours set start_time = '09:05'",
+        "update booking.tenants set slot_step_minutes = 240",
+        "update booking.tenants set min_notice_minutes = 2880",
+    ],
+)
+def test_a_hold_keeps_what_it_was_granted(salon: Salon, booking: Booking, change: str) -> None:
     slot = slot_at(salon, ELEVEN)
     reserve(salon, slot)
-    salon.db.execute("update booking.working_hours set start_time = '09:05'")
+    salon.db.execute(change.encode())
+    assert_stays(salon, booking, slot, "slot_taken", 409, **named(salon, ELEVEN))
     assert move(salon, booking, slot, session_id=SESSION).success
     assert salon.differences() == []
 
