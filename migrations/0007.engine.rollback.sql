@@ -14,9 +14,15 @@ revoke all on schema booking from anon, authenticated, service_role;
 
 revoke all on schema api from anon, authenticated, service_role;
 
+drop view api.working_hours;
+
 drop view api.staff_appointment_types;
 
 drop view api.staff;
+
+drop function api.set_working_hours;
+
+drop view api.schedule_exceptions;
 
 drop function api.reserve_slot;
 
@@ -26,13 +32,29 @@ drop function api.release_slot;
 
 drop function api.record_payment;
 
+drop function api.recalculate_availability;
+
+drop function api.pre_request;
+
 drop view api.locations;
 
+drop function api.get_tenant;
+
 drop function api.get_reservations;
+
+drop function api.get_next_available;
+
+drop function api.get_available_slots;
+
+drop function api.explain_availability;
 
 drop function api.create_appointment;
 
 drop function api.cancel_appointment;
+
+drop view api.busy_times;
+
+drop view api.breaks;
 
 drop view api.availability_slots;
 
@@ -40,13 +62,65 @@ drop view api.appointments;
 
 drop view api.appointment_types;
 
+drop policy service_does_all on booking.working_hours;
+
+drop policy members_delete on booking.working_hours;
+
+drop policy members_update on booking.working_hours;
+
+drop policy members_insert on booking.working_hours;
+
+drop policy members_read on booking.working_hours;
+
+drop policy service_reads_all on booking.tenants;
+
+drop policy members_read_all on booking.tenants;
+
 drop policy everyone_reads_active on booking.tenants;
 
 drop policy everyone_reads_all on booking.staff_appointment_types;
 
+drop policy service_reads_all on booking.staff;
+
+drop policy members_read_all on booking.staff;
+
 drop policy everyone_reads_active on booking.staff;
 
+drop policy service_does_all on booking.schedule_exceptions;
+
+drop policy members_delete on booking.schedule_exceptions;
+
+drop policy members_update on booking.schedule_exceptions;
+
+drop policy members_insert on booking.schedule_exceptions;
+
+drop policy members_read on booking.schedule_exceptions;
+
+drop policy service_reads_all on booking.locations;
+
+drop policy members_read_all on booking.locations;
+
 drop policy everyone_reads_active on booking.locations;
+
+drop policy service_does_all on booking.busy_times;
+
+drop policy members_delete on booking.busy_times;
+
+drop policy members_update on booking.busy_times;
+
+drop policy members_insert on booking.busy_times;
+
+drop policy members_read on booking.busy_times;
+
+drop policy service_does_all on booking.breaks;
+
+drop policy members_delete on booking.breaks;
+
+drop policy members_update on booking.breaks;
+
+drop policy members_insert on booking.breaks;
+
+drop policy members_read on booking.breaks;
 
 drop policy everyone_reads_bookable on booking.availability_slots;
 
@@ -57,6 +131,10 @@ drop policy members_update on booking.appointments;
 drop policy members_insert on booking.appointments;
 
 drop policy customers_and_members_read on booking.appointments;
+
+drop policy service_reads_all on booking.appointment_types;
+
+drop policy members_read_all on booking.appointment_types;
 
 drop policy everyone_reads_active on booking.appointment_types;
 
@@ -318,11 +396,15 @@ drop function booking.finish_events;
 
 drop function booking.take_events;
 
+drop function booking.set_working_hours;
+
 drop function booking.reserve_slot;
 
 drop function booking.moved;
 
 drop function booking.reschedule_appointment;
+
+drop function booking.require_week;
 
 drop function booking.refuse_changed;
 
@@ -331,6 +413,16 @@ drop function booking.refuse_taken;
 drop function booking.is_published;
 
 drop function booking.require_slot;
+
+drop function booking.require_dates;
+
+drop function booking.require_time;
+
+drop function booking.require_date;
+
+drop function booking.require_between;
+
+drop function booking.require_given;
 
 drop function booking.release_unpaid_appointments;
 
@@ -342,7 +434,13 @@ drop function booking.refuse;
 
 drop function booking.refusal_status;
 
+drop function booking.refuse_calls;
+
+drop function booking.refusal;
+
 drop function booking.record_payment;
+
+drop function booking.recalculate_availability;
 
 drop function booking.queue_reminders;
 
@@ -356,13 +454,23 @@ drop function booking.require_changeable;
 
 drop function booking.lock_appointment;
 
+drop function booking.list_slots;
+
+drop function booking.get_tenant;
+
 drop function booking.get_reservations;
+
+drop function booking.get_next_available;
+
+drop function booking.get_available_slots;
 
 drop function booking.free_seat;
 
 drop function booking.find_slot;
 
 drop function booking.find_appointment;
+
+drop function booking.explain_availability;
 
 drop function booking.erase_customer;
 
@@ -383,6 +491,8 @@ drop function booking.check_customer;
 drop function booking.cancel_appointment;
 
 drop function booking.attempt;
+
+drop function booking.answer;
 
 drop function booking.schedule_changed;
 
@@ -416,6 +526,8 @@ drop function booking.lock_calendars;
 
 drop function booking.is_own_version;
 
+drop function booking.find_open_slots;
+
 drop function booking.find_differences;
 
 drop function booking.drop_beaten_holds;
@@ -424,7 +536,15 @@ drop procedure booking.drain_refresh_queue;
 
 drop function booking.working_time;
 
+drop function booking.schedule_rows;
+
 drop function booking.published_bounds;
+
+drop function booking.period_text;
+
+drop function booking.local_text;
+
+drop function booking.explain_slot;
 
 drop function booking.expected_slots;
 
@@ -442,6 +562,8 @@ drop function booking.check_time_zone;
 
 drop function booking.is_time_zone;
 
+drop function booking.seconds_to_wait;
+
 drop function booking.touch_updated_at;
 
 drop function booking.check_caller;
@@ -450,6 +572,10 @@ drop function booking.refuse_other_key;
 
 drop function booking.refuse_truncate;
 
+drop function booking.custom_access_token_hook;
+
+drop function booking.token_claims;
+
 drop function booking.local_period;
 
 drop function booking.iso_time;
@@ -457,6 +583,8 @@ drop function booking.iso_time;
 drop function booking.first_instant;
 
 drop function booking.address_hash;
+
+drop function booking.client_network;
 
 drop function booking.client_address;
 
@@ -468,8 +596,12 @@ drop function booking.member_staff_ids;
 
 drop function booking.member_tenant_ids;
 
+drop function booking.caller_memberships;
+
 drop function booking.caller_id;
 
 drop function booking.caller_role;
 
-drop function booking.token_claims;
+drop function booking.caller_claims;
+
+drop function booking.cache_control;

@@ -5,24 +5,42 @@ set local role booking_owner;
 
 set local check_function_bodies = off;
 
+-- sql/10_foundation/cache_control.sql
+
+-- How long edges and browsers may keep what a view answers: anonymous answers are everybody's,
+-- others nobody else's. Runs as the owner because nobody else may read settings. Reads only.
+create or replace function booking.cache_control() returns text
+language sql stable parallel safe security definer
+set search_path = ''
+as $$
+  select case booking.caller_role()
+    when 'anon' then format('public, max-age=0, s-maxage=%s', s.cache_seconds)
+    else 'private, no-cache'
+  end
+  from booking.settings s
+$$;
+
+comment on function booking.cache_control() is
+  'The value of Cache-Control for what the caller reads of views.';
+
 -- sql/10_foundation/caller.sql
 
 -- Who is calling: the token's claims, as PostgREST sets them, and nothing else. A setting that was
 -- never set reads as null, one that was set in an earlier transaction as ''. No locks.
-create or replace function booking.token_claims() returns jsonb
+create or replace function booking.caller_claims() returns jsonb
 language sql stable parallel safe
 set search_path = ''
 as $$
   select nullif(current_setting('request.jwt.claims', true), '')::jsonb
 $$;
 
-comment on function booking.token_claims() is 'The claims of the caller''s token, or null.';
+comment on function booking.caller_claims() is 'The claims of the caller''s token, or null.';
 
 create or replace function booking.caller_role() returns text
 language sql stable parallel safe
 set search_path = ''
 as $$
-  select booking.token_claims() ->> 'role'
+  select booking.caller_claims() ->> 'role'
 $$;
 
 comment on function booking.caller_role() is 'The role that the caller''s token names, or null.';
@@ -33,13 +51,29 @@ language sql stable parallel safe
 set search_path = ''
 as $$
   select case
-    when booking.token_claims() ->> 'sub'
+    when booking.caller_claims() ->> 'sub'
       ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
-    then (booking.token_claims() ->> 'sub')::uuid
+    then (booking.caller_claims() ->> 'sub')::uuid
   end
 $$;
 
 comment on function booking.caller_id() is 'The signed-in caller: the sub of their token, or null.';
+
+-- What is no object is no membership; whoever makes tokens may have put anything there.
+create or replace function booking.caller_memberships()
+returns table (tenant_id text, membership jsonb)
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select m.key, m.value
+  from booking.caller_claims() as c(claims)
+  cross join jsonb_each(case jsonb_typeof(c.claims #> '{app_metadata,tenants}')
+    when 'object' then c.claims #> '{app_metadata,tenants}'
+  end) as m
+$$;
+
+comment on function booking.caller_memberships() is
+  'The memberships that the caller''s token claims: tenant id and {"role", "staff_id"}, unchecked.';
 
 -- The tenants whose calendars the token's bearer may see (p_role null) or, as "admin" or "staff",
 -- write; and the people whom staff are, in whichever tenant. Policies ask them once per query.
@@ -49,7 +83,7 @@ set search_path = ''
 as $$
   select array(
     select m.key::uuid
-    from jsonb_each(booking.token_claims() #> '{app_metadata,tenants}') as m(key, membership)
+    from booking.caller_memberships() as m(key, membership)
     where m.key ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
       and m.membership ->> 'role' in ('admin', 'staff')
       and (p_role is null or m.membership ->> 'role' = p_role)
@@ -65,7 +99,7 @@ set search_path = ''
 as $$
   select array(
     select (m.membership ->> 'staff_id')::uuid
-    from jsonb_each(booking.token_claims() #> '{app_metadata,tenants}') as m(key, membership)
+    from booking.caller_memberships() as m(key, membership)
     where m.membership ->> 'role' = 'staff' and m.membership ->> 'staff_id'
       ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
   )
@@ -81,7 +115,7 @@ set search_path = ''
 as $$
   select coalesce(
     booking.caller_role() = 'service_role'
-    or booking.token_claims() #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
+    or booking.caller_claims() #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
       in ('admin', 'staff'),
     false
   )
@@ -98,7 +132,7 @@ language plpgsql stable parallel safe
 set search_path = ''
 as $$
 declare
-  v_claims jsonb := booking.token_claims();
+  v_claims jsonb := booking.caller_claims();
   v_membership jsonb := v_claims #> array['app_metadata', 'tenants', p_tenant_id::text];
 begin
   return coalesce(
@@ -147,20 +181,26 @@ comment on function booking.client_address() is
   'The caller''s address, as the outermost trusted proxy saw it, or null.';
 
 -- One household is one client: an IPv6 address counts by its /64.
+create or replace function booking.client_network() returns inet
+language sql stable parallel unsafe
+set search_path = ''
+as $$
+  select case
+    when family(a.address) = 6 then network(set_masklen(a.address, 64))
+    else a.address
+  end
+  from booking.client_address() as a(address)
+$$;
+
+comment on function booking.client_network() is
+  'The caller''s address, or of an IPv6 address its /64; null where there is none.';
+
 create or replace function booking.address_hash() returns bytea
 language sql stable parallel unsafe
 set search_path = ''
 as $$
-  select sha256(convert_to(
-    s.hash_salt::text || case
-      when family(a.address) = 6 then network(set_masklen(a.address, 64))
-      else a.address
-    end,
-    'UTF8'
-  ))
+  select sha256(convert_to(s.hash_salt::text || booking.client_network(), 'UTF8'))
   from booking.settings s
-  cross join booking.client_address() as a(address)
-  where a.address is not null
 $$;
 
 comment on function booking.address_hash() is
@@ -228,6 +268,51 @@ $$;
 comment on function booking.local_period(date, time, time) is
   'A period of local time on a date; overnight if it ends at or before its start.';
 
+-- sql/10_foundation/memberships.sql
+
+-- Memberships: rows of booking.members, rendered into tokens. What the token says is what policies
+-- believe, so a change takes effect with the user's next token.
+
+create or replace function booking.token_claims(p_user_id uuid) returns jsonb
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select jsonb_build_object('tenants', coalesce(
+    jsonb_object_agg(
+      m.tenant_id, jsonb_build_object('role', m.role, 'staff_id', m.staff_id)
+    ),
+    '{}'
+  ))
+  from booking.members m
+  where m.user_id = p_user_id
+$$;
+
+comment on function booking.token_claims(uuid) is
+  'What belongs into app_metadata of a user''s token: {"tenants": {"<tenant_id>": {"role",
+"staff_id"}}}.';
+
+-- Supabase calls it, as supabase_auth_admin, for each token that it makes; runs as the owner
+-- because that role may read no table of ours. Whatever the event says of tenants is replaced: only
+-- booking.members counts.
+create or replace function booking.custom_access_token_hook(event jsonb) returns jsonb
+language plpgsql stable parallel safe security definer
+set search_path = ''
+as $$
+begin
+  return jsonb_set(
+    custom_access_token_hook.event, '{claims}',
+    coalesce(nullif(custom_access_token_hook.event -> 'claims', 'null'), '{}')
+      || jsonb_build_object('app_metadata',
+        coalesce(nullif(custom_access_token_hook.event #> '{claims,app_metadata}', 'null'), '{}')
+        || booking.token_claims((custom_access_token_hook.event ->> 'user_id')::uuid)
+      )
+  );
+end
+$$;
+
+comment on function booking.custom_access_token_hook(jsonb) is
+  'Supabase''s hook: puts the user''s memberships into claims.app_metadata.tenants.';
+
 -- sql/10_foundation/refusals.sql
 
 -- Trigger functions that refuse what no table may see. They raise before anything is written.
@@ -267,7 +352,7 @@ language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin
-  if booking.token_claims() is not null
+  if booking.caller_claims() is not null
     and not pg_has_role(current_user, 'booking_owner', 'member')
     and not (
       (tg_op = 'DELETE' or booking.caller_may_write(
@@ -296,6 +381,90 @@ begin
   return new;
 end
 $$;
+
+-- sql/10_foundation/seconds_to_wait.sql
+
+-- The rate limiter: GCRA, one atomic upsert a call, numbers per minute in booking.settings, as many
+-- at once as in a minute. Counts a call of the bucket and says how many seconds its caller has to
+-- wait, 0 where it may go on. Whoever is refused does not have to wait longer for it, but is
+-- counted.
+--
+-- Bookings count by user where one is signed in, everything else by address (IPv6 by its /64).
+-- Not counted: reading transactions (GET: the edge counts those), the service but for
+-- recalculating, and calls that came through no PostgREST or through no proxy of ours
+-- (settings.trusted_proxies = 0), because these have no address. Where a proxy is trusted and sent
+-- none, all such callers share one count.
+--
+-- Locks the client's row of rate_limits until the transaction ends: call it before any calendar
+-- is locked, and only in a transaction of one call. Equal calls of one client wait for each other
+-- therefore; who waits in vain is told to come back in a second.
+create or replace function booking.seconds_to_wait(p_bucket text) returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  c_most constant interval := interval '1 minute';
+  v_now timestamptz := booking.now();
+  v_settings booking.settings;
+  v_per_minute integer;
+  v_interval interval;
+  v_client text;
+  v_key text;
+  v_tat timestamptz;
+begin
+  if current_setting('transaction_read_only') = 'on'
+    or (booking.caller_role() = 'service_role' and p_bucket <> 'recalculate_availability')
+  then
+    return 0;
+  end if;
+
+  select s.* into v_settings from booking.settings s;
+  v_per_minute := case
+    when p_bucket = 'read' then v_settings.reads_per_minute
+    when p_bucket in ('reserve_slot', 'release_slot') then v_settings.reserves_per_minute
+    when p_bucket = 'recalculate_availability' then v_settings.recalculations_per_minute
+    else v_settings.bookings_per_minute
+  end;
+  -- Rounded down, so that as many as in a minute fit into one.
+  v_interval := trunc(60.0 / v_per_minute, 6) * interval '1 second';
+
+  if p_bucket not in ('read', 'reserve_slot', 'release_slot', 'recalculate_availability') then
+    v_client := booking.caller_id()::text;
+  end if;
+  if v_client is null and v_settings.trusted_proxies > 0
+    and nullif(current_setting('request.headers', true), '') is not null
+  then
+    v_client := coalesce(booking.client_network()::text, 'unknown');
+  end if;
+  if v_client is null then
+    return 0;
+  end if;
+  v_key := encode(sha256(convert_to(v_settings.hash_salt::text || v_client, 'UTF8')), 'hex');
+
+  -- No more than a minute ahead, or somebody has put the clock back.
+  insert into booking.rate_limits as r (bucket, key, tat)
+  values (p_bucket, v_key, v_now + v_interval)
+  on conflict (bucket, key) do update
+  set tat = case when r.tat between v_now and v_now + c_most then r.tat else v_now end + v_interval
+  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + c_most
+  returning r.tat into v_tat;
+  if found then
+    return 0;
+  end if;
+
+  update booking.rate_limits r
+  set refused = r.refused + 1
+  where r.bucket = p_bucket and r.key = v_key
+  returning r.tat into v_tat;
+  return greatest(1, ceil(extract(epoch from v_tat + v_interval - c_most - v_now)));
+exception when lock_not_available or serialization_failure or query_canceled then
+  return 1;
+end
+$$;
+
+comment on function booking.seconds_to_wait(text) is
+  'Counts a call of that bucket by the caller, and returns 0 or the seconds until the next one may
+come.';
 
 -- sql/10_foundation/time_zones.sql
 
@@ -1017,6 +1186,390 @@ comment on function booking.expected_slots(uuid, uuid[], date, date, boolean) is
   'What availability_slots must hold for these people and local dates (null: no bound), hold columns
 included; nothing before a location''s today or after a calendar''s materialized_until.';
 
+-- sql/20_calculator/explain_slot.sql
+
+-- Why one start can or cannot be booked for an appointment type: each rule of the calculator in
+-- order, with its verdict, a sentence for whoever manages the calendar, and the rows that decided.
+-- passed is null where another rule leaves nothing to ask.
+--
+-- Verdicts are the calculator's: of working time (rules 1 and 3) by working_time, of the rest by
+-- calculate_slot; what is looked up here is the evidence, and for a start that has no row there
+-- (rules 1 or 3 failed, or something is inactive) the verdicts of rules 4 and 6 by the same
+-- conditions. That they agree on every candidate is a property test. Holds are no rule of the
+-- calculator but the last word on reserving. Reads only, refuses nothing.
+create or replace function booking.explain_slot(
+  p_tenant_id uuid,
+  p_staff_id uuid,
+  p_location_id uuid,
+  p_type_id uuid,
+  p_at timestamptz
+) returns table (rule text, passed boolean, message text, evidence jsonb)
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_tenant booking.tenants;
+  v_person booking.staff;
+  v_place booking.locations;
+  v_type booking.appointment_types;
+  v_shape booking.slot_shapes;
+  v_offers boolean;
+  v_state record;
+  v_zone text;
+  v_date date;
+  v_end timestamptz;
+  v_claim tstzrange;
+  v_slot_id uuid;
+  v_capacity integer;
+  v_booked integer;
+  v_piece tstzrange;
+  v_run_ends_at timestamptz;
+  v_hours text;
+  v_is_cut boolean;
+  v_held_until timestamptz;
+  v_bookable_from timestamptz;
+  v_bookable_until timestamptz;
+  v_last_date date;
+begin
+  select t.* into v_tenant from booking.tenants t where t.id = p_tenant_id;
+  select s.* into v_person
+  from booking.staff s where s.tenant_id = p_tenant_id and s.id = p_staff_id;
+  select l.* into v_place
+  from booking.locations l where l.tenant_id = p_tenant_id and l.id = p_location_id;
+  select y.* into v_type
+  from booking.appointment_types y where y.tenant_id = p_tenant_id and y.id = p_type_id;
+  select sh.* into v_shape
+  from booking.slot_shapes sh where sh.tenant_id = p_tenant_id and sh.id = v_type.shape_id;
+  select s.* into v_state
+  from booking.calculate_slot(p_tenant_id, p_staff_id, p_location_id, v_shape.id, p_at) s;
+
+  v_offers := exists (
+    select
+    from booking.staff_appointment_types o
+    where o.tenant_id = p_tenant_id and o.staff_id = p_staff_id
+      and o.appointment_type_id = p_type_id
+  );
+  v_zone := coalesce(v_place.timezone, v_tenant.timezone);
+  v_date := (p_at at time zone v_zone)::date;
+  v_end := p_at + v_shape.duration_minutes * interval '1 minute';
+  v_claim := booking.claim_of(
+    p_at, v_end, v_shape.buffer_before_minutes, v_shape.buffer_after_minutes
+  );
+  v_slot_id := booking.slot_id(p_tenant_id, p_staff_id, p_location_id, p_at, v_shape.id);
+  v_capacity := case when v_shape.is_group then v_type.capacity else 1 end;
+  v_booked := (
+    select count(*)
+    from booking.appointments a
+    where a.tenant_id = p_tenant_id and a.slot_id = v_slot_id and a.status <> 'cancelled'
+  );
+
+  rule := 'active';
+  select
+    count(*) = 0,
+    coalesce(
+      string_agg(x.sentence, ' ' order by x.number),
+      format('%s offers %s.', v_person.display_name, v_type.name)
+    ),
+    coalesce(
+      jsonb_agg(jsonb_build_object('table', x.source, 'id', x.id) order by x.number), '[]'
+    )
+  into passed, message, evidence
+  from (
+    values
+      (1, v_tenant.is_active, 'tenants', v_tenant.id, format('%s is inactive.', v_tenant.name)),
+      (2, v_person.is_active, 'staff', v_person.id,
+        format('%s is inactive.', v_person.display_name)),
+      (3, v_place.is_active, 'locations', v_place.id, format('%s is inactive.', v_place.name)),
+      (4, v_type.is_active, 'appointment_types', v_type.id,
+        format('%s is inactive.', v_type.name)),
+      (5, v_offers, 'appointment_types', v_type.id,
+        format('%s does not offer %s.', v_person.display_name, v_type.name))
+  ) as x(number, is_so, source, id, sentence)
+  where not x.is_so;
+  return next;
+
+  -- Rule 1, and what rule 3 needs of it.
+  with pieces as materialized (
+    select tstzrange(w.starts_at, w.ends_at) as period, w.local_date
+    from booking.working_time(p_tenant_id, array[p_staff_id], v_date - 2, v_date + 2) w
+    where w.location_id = p_location_id
+  )
+  select
+    (select p.period from pieces p where p.period @> p_at order by p.period limit 1),
+    (
+      select upper(run.period)
+      from (select unnest(range_agg(p.period)) as period from pieces p) as run
+      where run.period @> p_at
+    ),
+    (
+      select string_agg(
+        to_char(lower(p.period) at time zone v_zone, 'HH24:MI') || ' to '
+          || to_char(upper(p.period) at time zone v_zone, 'HH24:MI'), ', ' order by p.period
+      )
+      from pieces p where p.local_date = v_date
+    )
+  into v_piece, v_run_ends_at, v_hours;
+
+  rule := 'working_time';
+  passed := v_run_ends_at is not null;
+  -- What decided: the rows that open the time; else what was cut from it, and what took the place
+  -- of the weekly hours that day.
+  select
+    coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'table', r.source, 'id', r.id, 'starts_at', booking.iso_time(r.starts_at),
+          'ends_at', booking.iso_time(r.ends_at), 'note', r.note
+        )
+        order by r.is_cut desc, r.starts_at, r.id
+      ) filter (where case
+        when passed then r.covers and not r.is_cut
+        when r.is_cut then r.covers
+        else r.source = 'schedule_exceptions' and r.local_date = v_date
+      end),
+      '[]'
+    ),
+    coalesce(
+      bool_or(r.covers and r.is_cut) and bool_or(r.covers and not r.is_cut), false
+    )
+  into evidence, v_is_cut
+  from booking.schedule_rows(p_tenant_id, p_staff_id, p_location_id, p_at) r;
+  message := case
+    when passed then format(
+      '%s works at %s: %s.', v_person.display_name, v_place.name,
+      booking.period_text(lower(v_piece), upper(v_piece), v_zone)
+    )
+    when v_is_cut then format(
+      '%s: %s%s.',
+      case evidence #>> '{0,table}' when 'breaks' then 'Break' else 'Closed' end,
+      booking.period_text(
+        (evidence #>> '{0,starts_at}')::timestamptz, (evidence #>> '{0,ends_at}')::timestamptz,
+        v_zone
+      ),
+      coalesce(' (' || nullif(btrim(evidence #>> '{0,note}'), '') || ')', '')
+    )
+    else format(
+      '%s does not work at %s then. Working time that day: %s.',
+      v_person.display_name, v_place.name, coalesce(v_hours, 'none')
+    )
+  end;
+  return next;
+
+  rule := 'starts';
+  passed := v_state.is_on_grid;
+  evidence := '[]';
+  if passed is null then
+    message := 'Not asked, because of another rule.';
+  elsif passed and v_shape.is_group and v_booked > 0 then
+    message := 'Others come to this class, so it keeps its time.';
+  else
+    message := format(
+      'Starts are %s min apart, counted from %s. ', v_shape.step_minutes,
+      case v_tenant.slot_alignment
+        when 'window' then 'each beginning of working time'
+        when 'clock' then 'midnight'
+        else 'each beginning of working time and each end of an appointment or a busy time'
+      end
+    );
+    if passed then
+      message := message || 'This is one.';
+    else
+      select message || coalesce(
+        'This is none; the nearest: ' || nullif(concat_ws(
+          ' and ',
+          booking.local_text(max(s.start_time) filter (where s.start_time < p_at), v_zone),
+          booking.local_text(min(s.start_time) filter (where s.start_time > p_at), v_zone)
+        ), '') || '.',
+        'There is none that day.'
+      )
+      into message
+      from booking.calculate_slots(p_tenant_id, array[p_staff_id], v_date, v_date) s
+      where s.location_id = p_location_id and s.shape_id = v_shape.id;
+    end if;
+  end if;
+  return next;
+
+  rule := 'fit';
+  passed := v_end <= v_run_ends_at;
+  evidence := '[]';
+  if passed is null then
+    message := 'Not asked, because it is no working time.';
+  elsif passed then
+    message := format('It ends %s, in working time.', booking.local_text(v_end, v_zone));
+  else
+    message := format(
+      'It would end %s, but working time ends %s.', booking.local_text(v_end, v_zone),
+      booking.local_text(v_run_ends_at, v_zone)
+    );
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'table', r.source, 'id', r.id, 'starts_at', booking.iso_time(r.starts_at),
+      'ends_at', booking.iso_time(r.ends_at), 'note', r.note
+    ) order by r.starts_at, r.id), '[]')
+    into evidence
+    from booking.schedule_rows(p_tenant_id, p_staff_id, p_location_id, p_at) r
+    where case
+      when r.is_cut then r.starts_at <= v_run_ends_at and r.ends_at > v_run_ends_at
+      else r.ends_at = v_run_ends_at
+    end;
+  end if;
+  return next;
+
+  -- Rule 4: a class ignores its own attendees, unless they fill it.
+  rule := 'free';
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'table', x.source, 'id', x.id, 'starts_at', booking.iso_time(lower(x.period)),
+    'ends_at', booking.iso_time(upper(x.period))
+  ) order by lower(x.period), x.id), '[]')
+  into evidence
+  from (
+    select 'appointments' as source, a.id, a.claim as period
+    from booking.appointments a
+    where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && v_claim
+      and a.status <> 'cancelled'
+      and (a.slot_id is distinct from v_slot_id or v_booked >= v_capacity)
+    union all
+    select 'busy_times', t.id, tstzrange(t.start_time, t.end_time)
+    from booking.busy_times t
+    where t.tenant_id = p_tenant_id and t.staff_id = p_staff_id
+      and tstzrange(t.start_time, t.end_time) && v_claim
+  ) as x;
+  passed := coalesce(v_state.is_available, evidence = '[]');
+  message := case
+    when v_shape.is_group and v_booked >= v_capacity
+    then format('All %s places are taken.', v_capacity)
+    when evidence <> '[]' then format(
+      '%s: %s%s.',
+      case evidence #>> '{0,table}'
+        when 'appointments' then 'Another appointment, buffers included' else 'Busy'
+      end,
+      booking.period_text(
+        (evidence #>> '{0,starts_at}')::timestamptz, (evidence #>> '{0,ends_at}')::timestamptz,
+        v_zone
+      ),
+      case when jsonb_array_length(evidence) > 1
+        then format(', and %s more', jsonb_array_length(evidence) - 1) else '' end
+    )
+    when v_shape.is_group then format('%s of %s places are taken.', v_booked, v_capacity)
+    else format(
+      'Nothing else, buffers included: %s.',
+      booking.period_text(lower(v_claim), upper(v_claim), v_zone)
+    )
+  end;
+  return next;
+
+  rule := 'bookable';
+  v_bookable_until := p_at - v_shape.min_notice_minutes * interval '1 minute';
+  v_bookable_from := p_at - v_shape.max_advance_days * interval '24 hours';
+  v_last_date := (v_now at time zone v_zone)::date + v_tenant.booking_horizon_days;
+  evidence := jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
+    'now', booking.iso_time(v_now),
+    'bookable_from', booking.iso_time(v_bookable_from),
+    'bookable_until', booking.iso_time(v_bookable_until),
+    'last_date', v_last_date
+  )));
+  passed := coalesce(
+    v_state.is_bookable,
+    coalesce(v_bookable_from <= v_now, true) and v_now < v_bookable_until
+      and v_date <= v_last_date
+  );
+  message := case
+    when v_now >= v_bookable_until and v_shape.min_notice_minutes > 0 then format(
+      'Too late: it had to be booked before %s, %s min ahead.',
+      booking.local_text(v_bookable_until, v_zone), v_shape.min_notice_minutes
+    )
+    when v_now >= v_bookable_until then format(
+      'Too late: it had to be booked before %s.', booking.local_text(v_bookable_until, v_zone)
+    )
+    when v_date > v_last_date then format(
+      'Too early: bookings are taken up to %s, %s days ahead.',
+      to_char(v_last_date, 'Dy FMDD Mon YYYY'), v_tenant.booking_horizon_days
+    )
+    when v_bookable_from > v_now then format(
+      'Too early: it can be booked from %s on, %s days ahead.',
+      booking.local_text(v_bookable_from, v_zone), v_shape.max_advance_days
+    )
+    else format('It can be booked before %s.', booking.local_text(v_bookable_until, v_zone))
+  end;
+  return next;
+
+  -- Until when holds of other slots and, where they and attendees fill it, its own leave no place;
+  -- as availability_slots.reserved_until (expected_slots).
+  rule := 'not_held';
+  with holds as materialized (
+    select h.id, h.claim, h.expires_at, h.slot_id = v_slot_id as is_own,
+      row_number() over (partition by h.slot_id = v_slot_id order by h.expires_at) as place,
+      count(*) over (partition by h.slot_id = v_slot_id) as places
+    from booking.slot_reservations h
+    where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id and h.claim && v_claim
+      and h.expires_at > v_now
+  ),
+  barring as (
+    select h.*
+    from holds h
+    where not h.is_own
+      or (h.places + v_booked >= v_capacity and h.place <= h.places + v_booked - v_capacity + 1)
+  )
+  select max(b.expires_at), coalesce(jsonb_agg(jsonb_build_object(
+    'table', 'slot_reservations', 'id', b.id, 'starts_at', booking.iso_time(lower(b.claim)),
+    'ends_at', booking.iso_time(upper(b.claim))
+  ) order by lower(b.claim), b.id), '[]')
+  into v_held_until, evidence
+  from barring b;
+  passed := v_held_until is null;
+  message := case
+    when passed then 'Nobody is booking it right now.'
+    else format(
+      'Somebody is booking it right now and holds it until %s.',
+      booking.local_text(v_held_until, v_zone)
+    )
+  end;
+  return next;
+end
+$$;
+
+comment on function booking.explain_slot(uuid, uuid, uuid, uuid, timestamptz) is
+  'Each rule of the design, section 4, for one start: passed (null: not asked), a sentence, and the
+rows that decided.';
+
+-- sql/20_calculator/local_text.sql
+
+-- An instant as people at a place read it. Reads nothing, refuses nothing.
+create or replace function booking.local_text(p_time timestamptz, p_zone text) returns text
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select to_char(p_time at time zone p_zone, 'Dy FMDD Mon YYYY, HH24:MI')
+    || case when extract(second from p_time) <> 0
+      then to_char(p_time at time zone p_zone, ':SS') else '' end
+$$;
+
+comment on function booking.local_text(timestamptz, text) is
+  'The instant by the clocks of an IANA zone: Mon 2 Mar 2026, 09:00.';
+
+-- sql/20_calculator/period_text.sql
+
+-- A period as people at a place read it; its end without the date where that is the start's. Reads
+-- nothing, refuses nothing.
+create or replace function booking.period_text(
+  p_from timestamptz,
+  p_until timestamptz,
+  p_zone text
+) returns text
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select booking.local_text(p_from, p_zone) || ' to ' || case
+    when split_part(booking.local_text(p_from, p_zone), ', ', 1)
+      = split_part(booking.local_text(p_until, p_zone), ', ', 1)
+    then split_part(booking.local_text(p_until, p_zone), ', ', 2)
+    else booking.local_text(p_until, p_zone)
+  end
+$$;
+
+comment on function booking.period_text(timestamptz, timestamptz, text) is
+  'The period by the clocks of an IANA zone: Mon 2 Mar 2026, 09:00 to 17:00.';
+
 -- sql/20_calculator/published_bounds.sql
 
 -- Between which instants rows of availability_slots exist for each person and place: from the
@@ -1063,6 +1616,112 @@ $$;
 
 comment on function booking.published_bounds(uuid, uuid[], date, date) is
   'For each person and place the first instant and the end of what is published.';
+
+-- sql/20_calculator/schedule_rows.sql
+
+-- The rows behind rule 1 for one person and place, on the dates around an instant: what opens
+-- (weekly hours of a date, or the "open" exceptions that replace them) and what is cut from it
+-- (breaks, "closed" exceptions), each with the period that it means there. For explaining only; the
+-- verdict is working_time's. Reads only, refuses nothing.
+--
+-- covers: the instant lies in the row's period. What opens is united as local times before those
+-- become instants (working_time), so where clocks change it covers what it covers on the wall
+-- clock, too.
+create or replace function booking.schedule_rows(
+  p_tenant_id uuid,
+  p_staff_id uuid,
+  p_location_id uuid,
+  p_at timestamptz
+) returns table (
+  source text,
+  id uuid,
+  is_cut boolean,
+  covers boolean,
+  local_date date,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  note text
+)
+language sql stable parallel safe
+set search_path = ''
+as $$
+  with place as (
+    select coalesce(l.timezone, t.timezone) as zone
+    from booking.locations l
+    join booking.tenants t on t.id = l.tenant_id
+    where l.tenant_id = p_tenant_id and l.id = p_location_id
+  ),
+  days as (
+    select (p_at at time zone p.zone)::date + n as local_date, p.zone,
+      extract(isodow from (p_at at time zone p.zone)::date + n)::integer as weekday
+    from place p
+    cross join generate_series(-2, 2) as n
+  ),
+  works_here as (
+    select exists (
+      select
+      from booking.working_hours h
+      where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id
+        and h.location_id = p_location_id
+    ) as has_hours
+  ),
+  exceptions as (
+    select e.kind, e.id, d.local_date, d.zone, e.note,
+      booking.local_period(d.local_date, e.start_time, e.end_time) as period
+    from booking.schedule_exceptions e
+    join days d on d.local_date between e.first_date and e.last_date
+    cross join works_here w
+    where e.tenant_id = p_tenant_id
+      and coalesce(e.staff_id, p_staff_id) = p_staff_id
+      and coalesce(e.location_id, p_location_id) = p_location_id
+      and (
+        e.kind = 'closed' or w.has_hours
+        or (e.staff_id is not null and e.location_id is not null)
+      )
+  ),
+  rows as (
+    select 'schedule_exceptions' as source, e.id, e.kind = 'closed' as is_cut, e.local_date, e.zone,
+      e.period, e.note
+    from exceptions e
+    union all
+    select 'working_hours', h.id, false, d.local_date, d.zone,
+      booking.local_period(d.local_date, h.start_time, h.end_time), null
+    from booking.working_hours h
+    join days d
+      on d.weekday = h.weekday
+      and d.local_date >= coalesce(h.valid_from, d.local_date)
+      and d.local_date <= coalesce(h.valid_until, d.local_date)
+    where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id
+      and h.location_id = p_location_id
+      and not exists (
+        select from exceptions e where e.kind = 'open' and e.local_date = d.local_date
+      )
+    union all
+    select 'breaks', b.id, true, d.local_date, d.zone,
+      booking.local_period(d.local_date, b.start_time, b.end_time), null
+    from booking.breaks b
+    join days d
+      on d.weekday = coalesce(b.weekday, d.weekday)
+      and d.local_date >= coalesce(b.valid_from, d.local_date)
+      and d.local_date <= coalesce(b.valid_until, d.local_date)
+    where b.tenant_id = p_tenant_id
+      and coalesce(b.staff_id, p_staff_id) = p_staff_id
+      and coalesce(b.location_id, p_location_id) = p_location_id
+  )
+  select r.source, r.id, r.is_cut,
+    (p_at >= t.starts_at and p_at < t.ends_at)
+      or (not r.is_cut and r.period @> (p_at at time zone r.zone)),
+    r.local_date, t.starts_at, t.ends_at, r.note
+  from rows r
+  cross join lateral (
+    select lower(r.period) at time zone r.zone as starts_at,
+      upper(r.period) at time zone r.zone as ends_at
+  ) as t
+$$;
+
+comment on function booking.schedule_rows(uuid, uuid, uuid, timestamptz) is
+  'The rows of working_hours, schedule_exceptions and breaks that make a person''s days at a place,
+from two local dates before an instant to two after.';
 
 -- sql/20_calculator/working_time.sql
 
@@ -1367,6 +2026,90 @@ $$;
 
 comment on function booking.find_differences(uuid, uuid[]) is
   'Rows of availability_slots that are missing, extra or wrong, as published and as expected.';
+
+-- sql/30_slots/find_open_slots.sql
+
+-- Published slots that can be booked now, of active people at active places, by start and id: the
+-- predicate of the public view (60_policies/availability_slots.sql, 70_api/availability_slots.sql),
+-- for functions that run as the owner. Null arguments do not filter. p_first_date to p_last_date
+-- are local dates of each slot's place (null: no bound); p_after_start and p_after_id are the last
+-- slot of the page before.
+--
+-- One scan of the index by tenant (and person) and start, which stops after p_limit; planned anew
+-- each time, because which index that is depends on what is asked. Reads only, refuses nothing.
+create or replace function booking.find_open_slots(
+  p_tenant_id uuid,
+  p_staff_ids uuid[],
+  p_location_id uuid,
+  p_shape_ids uuid[],
+  p_first_date date,
+  p_last_date date,
+  p_after_start timestamptz,
+  p_after_id uuid,
+  p_limit integer
+) returns table (
+  id uuid,
+  staff_id uuid,
+  location_id uuid,
+  shape_id uuid,
+  start_time timestamptz,
+  end_time timestamptz,
+  duration_minutes integer,
+  seats_left integer
+)
+language plpgsql stable parallel safe
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set jit = off
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_from timestamptz;
+  v_until timestamptz;
+  v_staff_id uuid := case when cardinality(p_staff_ids) = 1 then p_staff_ids[1] end;
+begin
+  -- Constants for the index; each place's own bounds are asked of the rows that it finds.
+  select greatest(v_now, p_after_start, min(booking.first_instant(p_first_date, z.zone))),
+    coalesce(max(booking.first_instant(p_last_date + 1, z.zone)), 'infinity')
+  into v_from, v_until
+  from booking.locations l
+  join booking.tenants t on t.id = l.tenant_id
+  cross join lateral (select coalesce(l.timezone, t.timezone) as zone) as z
+  where l.tenant_id = p_tenant_id;
+
+  return query
+  select s.id, s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time,
+    s.duration_minutes, greatest(s.seats_left, 1)
+  from booking.availability_slots s
+  join booking.staff p on p.tenant_id = s.tenant_id and p.id = s.staff_id
+  join booking.locations l on l.tenant_id = s.tenant_id and l.id = s.location_id
+  join booking.tenants t on t.id = s.tenant_id
+  where s.tenant_id = p_tenant_id
+    and (v_staff_id is null or s.staff_id = v_staff_id)
+    and (p_staff_ids is null or s.staff_id = any (p_staff_ids))
+    and (p_location_id is null or s.location_id = p_location_id)
+    and (p_shape_ids is null or s.shape_id = any (p_shape_ids))
+    and s.start_time >= v_from and s.start_time < v_until
+    and (p_after_id is null or (s.start_time, s.id) > (p_after_start, p_after_id))
+    and s.is_available
+    and s.bookable_until > v_now
+    and (s.bookable_from is null or s.bookable_from <= v_now)
+    and (s.reserved_until is null or s.reserved_until <= v_now)
+    and t.is_active and p.is_active and l.is_active
+    and (
+      p_first_date is null
+      or (s.start_time at time zone coalesce(l.timezone, t.timezone))::date
+        between p_first_date and p_last_date
+    )
+  order by s.start_time, s.id
+  limit p_limit;
+end
+$$;
+
+comment on function booking.find_open_slots(
+  uuid, uuid[], uuid, uuid[], date, date, timestamptz, uuid, integer
+) is
+  'Up to p_limit slots of a tenant that can be booked now, by start_time and id.';
 
 -- sql/30_slots/lock_calendars.sql
 
@@ -2020,6 +2763,86 @@ begin
 end
 $$;
 
+-- sql/40_booking/answer.sql
+
+-- The frame around every function that only reads. The functions in "api" call it with their own
+-- name and their arguments; it counts the call, lets the worker of that name look, makes an answer
+-- of what it says or refuses, and tells edges and browsers how long it keeps.
+--
+-- Anonymous lists may be kept at edges for the tenant's cache_seconds; browsers ask again each time
+-- and are told 304 where nothing has changed. The ETag is a hash of the body.
+--
+-- Runs as the owner because callers may not read what decides (bookable_from, holds, is_active);
+-- each worker asks who is calling where not everyone may know. Locks nothing but the client's row
+-- of rate_limits, where the transaction may write. Leaves no audit row: nothing was attempted.
+create or replace function booking.answer(p_function text, p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+set lock_timeout = '2s'
+as $$
+declare
+  v_seconds integer := booking.seconds_to_wait('read');
+  v_answer jsonb;
+  v_code text;
+  v_message text;
+  v_details text;
+  v_hint text;
+  v_cache_control text;
+  v_etag text;
+begin
+  if v_seconds > 0 then
+    return booking.refuse_calls(v_seconds);
+  end if;
+
+  begin
+    case p_function
+      when 'get_tenant' then
+        v_answer := booking.get_tenant(p_request);
+      when 'get_available_slots' then
+        v_answer := booking.get_available_slots(p_request);
+      when 'get_next_available' then
+        v_answer := booking.get_next_available(p_request);
+      when 'get_reservations' then
+        v_answer := booking.get_reservations(p_request);
+      when 'explain_availability' then
+        v_answer := booking.explain_availability(p_request);
+    end case;
+  exception when sqlstate 'PB001' then
+    get stacked diagnostics
+      v_code = constraint_name,
+      v_message = message_text,
+      v_details = pg_exception_detail,
+      v_hint = pg_exception_hint;
+    return booking.refusal(v_code, v_message, v_details, v_hint);
+  end;
+
+  v_answer := jsonb_build_object('success', true) || v_answer;
+  if current_setting('request.method', true) in ('GET', 'HEAD') then
+    select format('public, max-age=0, s-maxage=%s', t.cache_seconds) into v_cache_control
+    from booking.tenants t
+    where t.id = coalesce(p_request ->> 'tenant_id', v_answer ->> 'id')::uuid
+      and booking.caller_role() = 'anon';
+    v_etag := format('"%s"', md5(v_answer::text));
+    perform set_config('response.headers', jsonb_build_array(
+      jsonb_build_object('Cache-Control', coalesce(v_cache_control, 'private, no-cache')),
+      jsonb_build_object('ETag', v_etag)
+    )::text, true);
+
+    if strpos(
+      nullif(current_setting('request.headers', true), '')::jsonb ->> 'if-none-match', v_etag
+    ) > 0 then
+      perform set_config('response.status', '304', true);
+      return null;
+    end if;
+  end if;
+  return v_answer;
+end
+$$;
+
+comment on function booking.answer(text, jsonb) is
+  'Answers the reading function of that name in "api": {"success": true, …} or a refusal, with
+Cache-Control and ETag; null and status 304 where the caller has that already.';
+
 -- sql/40_booking/attempt.sql
 
 -- The frame around every function that changes what is booked or held. The functions in "api" call
@@ -2041,6 +2864,9 @@ $$;
 -- timeouts that callers have (Supabase: 3 s for anon): waiting in vain is on record, too. It
 -- counts anew for each wait, so running out of time, which comes once, is caught as well.
 --
+-- Calls are counted before anything else; what is too many is refused and leaves no audit row, or a
+-- flood would fill the disk. The count is kept whatever becomes of the call.
+--
 -- Runs as the owner because callers may touch no table. Who they are, token claims say; each worker
 -- asks before it does anything. Read-only transactions (GET) fail with 25006 at the audit row.
 create or replace function booking.attempt(p_action text, p_request jsonb) returns jsonb
@@ -2054,17 +2880,33 @@ declare
   v_session_hash bytea := sha256(convert_to(p_request ->> 'session_id', 'UTF8'));
   v_appointment booking.appointments;
   v_slot booking.availability_slots;
+  v_tenant_id uuid;
+  v_seconds integer;
   v_answer jsonb;
   v_code text;
   v_message text;
   v_details text;
   v_hint text;
 begin
+  v_seconds := booking.seconds_to_wait(p_action);
+  if v_seconds > 0 then
+    return booking.refuse_calls(v_seconds);
+  end if;
+
   v_appointment := booking.find_appointment(v_request);
   if v_appointment.tenant_id is not null then
     v_request := v_request || jsonb_build_object('tenant_id', v_appointment.tenant_id);
   end if;
   v_slot := booking.find_slot(v_request, v_session_hash);
+
+  -- A member's own tenant is known without an appointment or slot; a stranger's word is not.
+  v_tenant_id := coalesce(
+    v_appointment.tenant_id, v_slot.tenant_id,
+    case
+      when booking.caller_is_member((v_request ->> 'tenant_id')::uuid)
+      then (v_request ->> 'tenant_id')::uuid
+    end
+  );
 
   -- Tells the triggers that this is no direct write.
   perform set_config('booking.is_audited', 'on', true);
@@ -2087,6 +2929,10 @@ begin
           v_answer := booking.cancel_appointment(v_appointment, v_request);
         when 'record_payment' then
           v_answer := booking.record_payment(v_appointment, v_request);
+        when 'set_working_hours' then
+          v_answer := booking.set_working_hours(v_request);
+        when 'recalculate_availability' then
+          v_answer := booking.recalculate_availability(v_request);
       end case;
       exit;
     exception
@@ -2125,23 +2971,20 @@ begin
     end if;
     v_answer := jsonb_build_object('success', true) || v_answer;
   else
-    v_message := coalesce(v_message, case v_code
-      when 'busy' then 'Too many people are booking here at this moment.'
-      when 'slot_taken' then 'This time is no longer available.'
-      else 'This time can no longer be booked.'
-    end);
-    v_hint := coalesce(v_hint, case v_code
-      when 'busy' then 'Try again in a second.'
-      else 'Choose another time.'
-    end);
-    v_answer := jsonb_build_object(
-      'success', false, 'code', v_code, 'message', v_message,
-      'details', nullif(v_details, ''), 'hint', nullif(v_hint, '')
+    v_answer := booking.refusal(
+      v_code,
+      coalesce(v_message, case v_code
+        when 'busy' then 'Too many people are booking here at this moment.'
+        when 'slot_taken' then 'This time is no longer available.'
+        else 'This time can no longer be booked.'
+      end),
+      v_details,
+      coalesce(v_hint, case v_code
+        when 'busy' then 'Try again in a second.'
+        else 'Choose another time.'
+      end),
+      case v_code when 'busy' then 1 end
     );
-    perform set_config('response.status', booking.refusal_status(v_code)::text, true);
-    if v_code = 'busy' then
-      perform set_config('response.headers', '[{"Retry-After": "1"}]', true);
-    end if;
   end if;
 
   insert into booking.audit_log (
@@ -2149,12 +2992,15 @@ begin
     appointment_id, staff_id
   )
   values (
-    coalesce(v_appointment.tenant_id, v_slot.tenant_id, c_unknown_tenant), p_action,
+    coalesce(v_tenant_id, v_appointment.tenant_id, c_unknown_tenant), p_action,
     case when v_code is null then 'success' else 'refused' end, v_code,
     booking.caller_id(), coalesce(booking.caller_role(), session_user), v_session_hash,
     booking.address_hash(), (p_request ->> 'slot_id')::uuid,
     coalesce(p_request ->> 'appointment_id', v_answer ->> 'appointment_id')::uuid,
-    coalesce(v_slot.staff_id, v_appointment.staff_id)
+    coalesce(
+      v_slot.staff_id, v_appointment.staff_id,
+      case when v_tenant_id is not null then (v_request ->> 'staff_id')::uuid end
+    )
   );
   return v_answer;
 end
@@ -2665,6 +3511,128 @@ comment on function booking.erase_customer(uuid, uuid, text) is
   'Takes a customer''s name, contact, notes and keys off their appointments of a tenant and deletes
 their holds; returns how many appointments.';
 
+-- sql/40_booking/explain_availability.sql
+
+-- Why a person can or cannot be booked at a time, for the tenant's staff and admins and the
+-- service: for each place where they work and each kind of slot that they offer (or the one of
+-- appointment_type), every rule in order. is_available is what reserving would find. Called
+-- directly, without a token, it is ruled by grants. Refuses: invalid_request, not_found (missing
+-- and foreign look alike). Reads only, in the frame of booking.answer.
+create or replace function booking.explain_availability(p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_tenant_id uuid := (p_request ->> 'tenant_id')::uuid;
+  v_staff_id uuid := (p_request ->> 'staff_id')::uuid;
+  v_at timestamptz := (p_request ->> 'at')::timestamptz;
+  v_code text := p_request ->> 'appointment_type';
+  v_person booking.staff;
+  v_candidates jsonb;
+begin
+  perform booking.require_given('tenant_id', v_tenant_id::text, 'the id of a tenant');
+  perform booking.require_given('staff_id', v_staff_id::text, 'the id of a person');
+  perform booking.require_given('at', v_at::text, 'a time');
+  perform booking.require_time('at', v_at);
+
+  select s.* into v_person
+  from booking.staff s
+  where s.tenant_id = v_tenant_id and s.id = v_staff_id
+    and (booking.caller_claims() is null or booking.caller_is_member(s.tenant_id));
+  if not found then
+    perform booking.refuse('not_found', 'There is no such person.');
+  end if;
+  if v_code is not null then
+    perform from booking.appointment_types y where y.tenant_id = v_tenant_id and y.code = v_code;
+    if not found then
+      perform booking.refuse('invalid_request', format(
+        'appointment_type is "%s"; expected the code of one of this tenant''s services.',
+        left(v_code, 100)
+      ));
+    end if;
+  end if;
+
+  select jsonb_agg(c.candidate order by c.name, c.codes) into v_candidates
+  from (
+    select l.name, y.codes, jsonb_build_object(
+      'location_id', l.id,
+      'location_name', l.name,
+      'timezone', coalesce(l.timezone, t.timezone),
+      'local_time', to_char(
+        v_at at time zone coalesce(l.timezone, t.timezone), 'YYYY-MM-DD"T"HH24:MI:SS'
+      ),
+      'appointment_types', to_jsonb(y.codes),
+      'slot_id', booking.slot_id(v_tenant_id, v_staff_id, l.id, v_at, y.shape_id),
+      'is_available', e.is_available,
+      'rules', e.rules
+    ) as candidate
+    from booking.locations l
+    join booking.tenants t on t.id = l.tenant_id
+    cross join (
+      select y.shape_id, array_agg(y.code order by y.code) as codes,
+        (array_agg(y.id order by y.code))[1] as type_id
+      from booking.appointment_types y
+      where y.tenant_id = v_tenant_id
+        and case
+          when v_code is not null then y.code = v_code
+          else y.is_active and exists (
+            select
+            from booking.staff_appointment_types o
+            where o.tenant_id = v_tenant_id and o.staff_id = v_staff_id
+              and o.appointment_type_id = y.id
+          )
+        end
+      group by y.shape_id
+    ) as y
+    cross join lateral (
+      select
+        bool_and(coalesce(x.passed, false)) as is_available,
+        jsonb_agg(jsonb_build_object(
+          'rule', x.rule, 'passed', x.passed, 'message', x.message, 'evidence', x.evidence
+        ) order by x.number) as rules
+      from booking.explain_slot(v_tenant_id, v_staff_id, l.id, y.type_id, v_at)
+        with ordinality as x(rule, passed, message, evidence, number)
+    ) as e
+    where l.tenant_id = v_tenant_id and (
+      exists (
+        select
+        from booking.working_hours h
+        where h.tenant_id = v_tenant_id and h.staff_id = v_staff_id and h.location_id = l.id
+      )
+      or exists (
+        select
+        from booking.schedule_exceptions x
+        where x.tenant_id = v_tenant_id and x.staff_id = v_staff_id and x.location_id = l.id
+          and x.kind = 'open'
+      )
+    )
+  ) as c;
+
+  return jsonb_build_object(
+    'staff_id', v_staff_id,
+    'staff_name', v_person.display_name,
+    'at', booking.iso_time(v_at),
+    'is_queued', exists (
+      select
+      from booking.refresh_queue q
+      where q.tenant_id = v_tenant_id and q.staff_id = v_staff_id
+    ),
+    'message', case
+      when v_candidates is not null then null
+      else format(
+        '%s has no working hours at any place, or offers nothing.', v_person.display_name
+      )
+    end,
+    'candidates', coalesce(v_candidates, '[]')
+  );
+end
+$$;
+
+comment on function booking.explain_availability(jsonb) is
+  'Worker of api.explain_availability: for each place and kind of slot, every rule with its verdict
+and the rows behind it. is_queued: the calendar waits in refresh_queue; what is published is
+older.';
+
 -- sql/40_booking/find_appointment.sql
 
 -- The appointment that a request names, if its caller may know of it: the customer, whoever holds
@@ -2809,14 +3777,76 @@ $$;
 comment on function booking.free_seat(uuid, uuid, integer, integer, uuid) is
   'The asked seat of a slot if it is free, else the lowest free one; null where all are taken.';
 
+-- sql/40_booking/get_available_slots.sql
+
+-- The slots of some days, page by page: a page begins after the slot that its token names, so that
+-- what is booked meanwhile moves nothing. Refuses: invalid_request, range_too_large, not_found.
+-- Reads only, in the frame of booking.answer.
+create or replace function booking.get_available_slots(p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  c_most_days constant integer := 62;
+  c_most_results constant integer := 1000;
+  v_limit integer := coalesce((p_request ->> 'max_results')::integer, c_most_results);
+  v_token text := p_request ->> 'page_token';
+  v_after_start timestamptz;
+  v_after_id uuid;
+begin
+  perform booking.require_dates(
+    (p_request ->> 'start_date')::date, (p_request ->> 'end_date')::date, c_most_days
+  );
+  perform booking.require_between('max_results', v_limit, 1, c_most_results);
+
+  if v_token is not null then
+    begin
+      v_after_start := split_part(v_token, '_', 1)::timestamptz;
+      v_after_id := split_part(v_token, '_', 2)::uuid;
+    exception when data_exception then
+      v_after_id := null;
+    end;
+    if v_after_id is null or booking.iso_time(v_after_start) || '_' || v_after_id <> v_token then
+      perform booking.refuse('invalid_request', format(
+        'page_token is "%s"; expected the next_page_token of an answer.', left(v_token, 100)
+      ));
+    end if;
+  end if;
+  return booking.list_slots(p_request, v_after_start, v_after_id, v_limit);
+end
+$$;
+
+comment on function booking.get_available_slots(jsonb) is
+  'Worker of api.get_available_slots: slots that can be booked now, of at most 62 days.';
+
+-- sql/40_booking/get_next_available.sql
+
+-- The first free times from an instant on, over all people or one. Refuses: invalid_request,
+-- not_found. Reads only, in the frame of booking.answer.
+create or replace function booking.get_next_available(p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_limit integer := coalesce((p_request ->> 'max_results')::integer, 5);
+  v_from timestamptz := (p_request ->> 'from_time')::timestamptz;
+begin
+  perform booking.require_between('max_results', v_limit, 1, 100);
+  perform booking.require_time('from_time', v_from);
+  return booking.list_slots(p_request, v_from, null, v_limit) - 'next_page_token';
+end
+$$;
+
+comment on function booking.get_next_available(jsonb) is
+  'Worker of api.get_next_available: the first slots that can be booked now, by start_time.';
+
 -- sql/40_booking/get_reservations.sql
 
 -- What a session holds, with all that is needed to show it and go on. The session id is a bearer
 -- secret and must not stand in an address: a read-only transaction (GET) is refused with 25006,
--- which PostgREST answers with 405. Runs as the owner because callers may not read holds. Writes
--- and locks nothing, and is no attempt.
-create or replace function booking.get_reservations(p_session_id text) returns jsonb
-language plpgsql volatile parallel unsafe security definer
+-- which PostgREST answers with 405. In the frame of booking.answer; writes and locks nothing.
+create or replace function booking.get_reservations(p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin
@@ -2826,7 +3856,9 @@ begin
       message = 'get_reservations is for POST: a session_id must not stand in an address';
   end if;
 
-  return jsonb_build_object('success', true, 'reservations', coalesce((
+  perform booking.require_length('session_id', p_request ->> 'session_id', 16, 128, true);
+
+  return jsonb_build_object('reservations', coalesce((
     select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
       'slot_id', h.slot_id,
       'tenant_id', h.tenant_id,
@@ -2847,14 +3879,164 @@ begin
     join booking.slot_shapes sh on sh.tenant_id = h.tenant_id and sh.id = h.shape_id
     left join booking.appointment_types y
       on y.tenant_id = h.tenant_id and y.id = h.appointment_type_id
-    where h.session_hash = sha256(convert_to(p_session_id, 'UTF8'))
+    where h.session_hash = sha256(convert_to(p_request ->> 'session_id', 'UTF8'))
       and h.expires_at > booking.now()
   ), '[]'));
 end
 $$;
 
-comment on function booking.get_reservations(text) is
+comment on function booking.get_reservations(jsonb) is
   'Worker of api.get_reservations: the live holds of a session.';
+
+-- sql/40_booking/get_tenant.sql
+
+-- An active tenant by its public name. Refuses: invalid_request, not_found (missing and inactive
+-- look alike). Reads only, in the frame of booking.answer.
+create or replace function booking.get_tenant(p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_answer jsonb;
+begin
+  perform booking.require_length('slug', p_request ->> 'slug', 1, 63);
+
+  select jsonb_build_object('id', t.id, 'name', t.name, 'timezone', t.timezone) into v_answer
+  from booking.tenant_slugs g
+  join booking.tenants t on t.id = g.tenant_id
+  where g.slug = p_request ->> 'slug' and t.is_active;
+  if not found then
+    perform booking.refuse('not_found', 'There is no such tenant.');
+  end if;
+  return v_answer;
+end
+$$;
+
+comment on function booking.get_tenant(jsonb) is
+  'Worker of api.get_tenant: id, name and time zone of the tenant with that slug.';
+
+-- sql/40_booking/list_slots.sql
+
+-- What get_available_slots and get_next_available have in common: which slots are asked for, and
+-- how they are told. tenant_id, staff_id, location_id and appointment_type must name something
+-- public (not_found, invalid_request); a duration that nothing has finds nothing. Days that have no
+-- rows have no slots here. Reads only.
+--
+-- The answer is complete where it has no next_page_token; else that names the last slot told.
+create or replace function booking.list_slots(
+  p_request jsonb,
+  p_after_start timestamptz,
+  p_after_id uuid,
+  p_limit integer
+) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_tenant_id uuid := (p_request ->> 'tenant_id')::uuid;
+  v_staff_id uuid := (p_request ->> 'staff_id')::uuid;
+  v_location_id uuid := (p_request ->> 'location_id')::uuid;
+  v_duration_minutes integer := (p_request ->> 'duration_minutes')::integer;
+  v_code text := p_request ->> 'appointment_type';
+  v_type booking.appointment_types;
+  v_staff_ids uuid[] := array[v_staff_id];
+  v_shape_ids uuid[];
+  v_slots jsonb[];
+begin
+  perform booking.require_given('tenant_id', v_tenant_id::text, 'the id of a tenant');
+  perform booking.require_between('duration_minutes', v_duration_minutes, 1, 1440);
+  if v_code is not null then
+    perform booking.require_length('appointment_type', v_code, 1, 100);
+  end if;
+
+  perform from booking.tenants t where t.id = v_tenant_id and t.is_active;
+  if not found then
+    perform booking.refuse('not_found', 'There is no such tenant.');
+  end if;
+
+  if v_staff_id is null then
+    v_staff_ids := null;
+  else
+    perform
+    from booking.staff s
+    where s.tenant_id = v_tenant_id and s.id = v_staff_id and s.is_active;
+    if not found then
+      perform booking.refuse('not_found', 'There is no such person (staff_id).');
+    end if;
+  end if;
+
+  if v_location_id is not null then
+    perform
+    from booking.locations l
+    where l.tenant_id = v_tenant_id and l.id = v_location_id and l.is_active;
+    if not found then
+      perform booking.refuse('not_found', 'There is no such place (location_id).');
+    end if;
+  end if;
+
+  if v_code is not null then
+    select y.* into v_type
+    from booking.appointment_types y
+    where y.tenant_id = v_tenant_id and y.code = v_code and y.is_active;
+    if not found then
+      perform booking.refuse('invalid_request', format(
+        'appointment_type is "%s"; expected the code of one of this tenant''s services.', v_code
+      ));
+    end if;
+    -- Others may offer the same shape as another service.
+    v_staff_ids := array(
+      select o.staff_id
+      from booking.staff_appointment_types o
+      where o.tenant_id = v_tenant_id and o.appointment_type_id = v_type.id
+        and (v_staff_id is null or o.staff_id = v_staff_id)
+    );
+    v_shape_ids := array[v_type.shape_id];
+  end if;
+  if v_duration_minutes is not null then
+    v_shape_ids := array(
+      select sh.id
+      from booking.slot_shapes sh
+      where sh.tenant_id = v_tenant_id and sh.duration_minutes = v_duration_minutes
+        and (v_type.id is null or sh.id = v_type.shape_id)
+    );
+  end if;
+
+  if cardinality(v_staff_ids) = 0 or cardinality(v_shape_ids) = 0 then
+    return jsonb_build_object('slots', '[]'::jsonb);
+  end if;
+
+  -- One more than asked for tells whether there is a next page.
+  v_slots := array(
+    select jsonb_strip_nulls(jsonb_build_object(
+      'id', s.id,
+      'staff_id', s.staff_id,
+      'start_time', booking.iso_time(s.start_time),
+      'end_time', booking.iso_time(s.end_time),
+      'duration_minutes', s.duration_minutes,
+      'location_id', s.location_id,
+      'seats_left', s.seats_left,
+      'price_cents', v_type.price_cents,
+      'currency', v_type.currency
+    ))
+    from booking.find_open_slots(
+      v_tenant_id, v_staff_ids, v_location_id, v_shape_ids,
+      (p_request ->> 'start_date')::date, (p_request ->> 'end_date')::date,
+      p_after_start, p_after_id, p_limit + 1
+    ) s
+  );
+  return jsonb_strip_nulls(jsonb_build_object(
+    'slots', to_jsonb(v_slots[:p_limit]),
+    'next_page_token', case
+      when cardinality(v_slots) > p_limit
+      then (v_slots[p_limit] ->> 'start_time') || '_' || (v_slots[p_limit] ->> 'id')
+    end
+  ));
+end
+$$;
+
+comment on function booking.list_slots(jsonb, timestamptz, uuid, integer) is
+  'The slots that a request asks for, after the given start and id, and next_page_token where there
+are more than p_limit.';
 
 -- sql/40_booking/lock_appointment.sql
 
@@ -3097,6 +4279,67 @@ $$;
 comment on function booking.queue_reminders() is
   'Writes the events "reminder_due" that are due and not yet written; returns how many.';
 
+-- sql/40_booking/recalculate_availability.sql
+
+-- Publishes anew what the calculator says of some local dates, for one person or all of a tenant:
+-- repair, not upkeep, for triggers keep everything exact. More than 20 calendars are queued instead
+-- and done by the queue's job, in full. For the service. Locks the calendars by staff_id. Refuses:
+-- forbidden, invalid_request, range_too_large, not_found.
+create or replace function booking.recalculate_availability(p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  c_most_days constant integer := 731;
+  c_most_calendars_at_once constant integer := 20;
+  v_tenant_id uuid := (p_request ->> 'tenant_id')::uuid;
+  v_staff_id uuid := (p_request ->> 'staff_id')::uuid;
+  v_staff_ids uuid[];
+  v_changes record;
+begin
+  if booking.caller_role() is distinct from 'service_role' then
+    perform booking.refuse('forbidden', 'Recalculating is for the service.');
+  end if;
+  perform booking.require_given('tenant_id', v_tenant_id::text, 'the id of a tenant');
+  perform booking.require_dates(
+    (p_request ->> 'start_date')::date, (p_request ->> 'end_date')::date, c_most_days
+  );
+
+  perform from booking.tenants t where t.id = v_tenant_id;
+  if not found then
+    perform booking.refuse('not_found', 'There is no such tenant.');
+  end if;
+  v_staff_ids := array(
+    select c.staff_id
+    from booking.calendars c
+    where c.tenant_id = v_tenant_id and (v_staff_id is null or c.staff_id = v_staff_id)
+  );
+  if v_staff_id is not null and cardinality(v_staff_ids) = 0 then
+    perform booking.refuse('not_found', 'There is no such person (staff_id).');
+  end if;
+
+  if cardinality(v_staff_ids) > c_most_calendars_at_once then
+    perform booking.refresh_or_queue(v_tenant_id, v_staff_ids, 'recalculation asked for');
+    return jsonb_build_object(
+      'calendars', cardinality(v_staff_ids), 'queued', cardinality(v_staff_ids),
+      'message', 'Queued.'
+    );
+  end if;
+
+  select r.* into v_changes
+  from booking.refresh_slots(
+    v_tenant_id, v_staff_ids, (p_request ->> 'start_date')::date, (p_request ->> 'end_date')::date
+  ) r;
+  return jsonb_build_object(
+    'calendars', cardinality(v_staff_ids), 'queued', 0, 'inserted', v_changes.inserted,
+    'updated', v_changes.updated, 'deleted', v_changes.deleted, 'message', 'Recalculated.'
+  );
+end
+$$;
+
+comment on function booking.recalculate_availability(jsonb) is
+  'Worker of api.recalculate_availability: refreshes up to 20 calendars now, queues more.';
+
 -- sql/40_booking/record_payment.sql
 
 -- What the payment provider says, told by the service. Paid confirms what was pending. The same
@@ -3179,6 +4422,58 @@ $$;
 
 comment on function booking.record_payment(booking.appointments, jsonb) is
   'Worker of api.record_payment: records a payment, idempotent by reference, or refuses.';
+
+-- sql/40_booking/refusal.sql
+
+-- A refusal as callers get it: sets HTTP status and headers and returns the body. PostgREST forgets
+-- all three where the transaction fails, which is why a refusal is an answer. Locks nothing.
+create or replace function booking.refusal(
+  p_code text,
+  p_message text,
+  p_details text default null,
+  p_hint text default null,
+  p_retry_after integer default null
+) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  perform set_config('response.status', booking.refusal_status(p_code)::text, true);
+  -- Takes the place of what pre_request said of a successful GET.
+  perform set_config('response.headers', (
+    select coalesce(jsonb_agg(header), '[]')
+    from (
+      select '{"Cache-Control": "no-store"}'::jsonb
+      where current_setting('request.method', true) in ('GET', 'HEAD')
+      union all
+      select jsonb_build_object('Retry-After', p_retry_after::text) where p_retry_after is not null
+    ) as h(header)
+  )::text, true);
+  return jsonb_build_object(
+    'success', false, 'code', p_code, 'message', p_message,
+    'details', nullif(p_details, ''), 'hint', nullif(p_hint, '')
+  );
+end
+$$;
+
+comment on function booking.refusal(text, text, text, text, integer) is
+  'The body of a refusal: success (false), code, message, details, hint; sets response.status and
+response.headers (p_retry_after in seconds).';
+
+-- What whoever calls too often is told.
+create or replace function booking.refuse_calls(p_seconds integer) returns jsonb
+language sql volatile parallel unsafe
+set search_path = ''
+as $$
+  select booking.refusal(
+    'rate_limited', 'These are too many calls in a minute.', null,
+    format('Try again in %s second%s.', p_seconds, case when p_seconds > 1 then 's' else '' end),
+    p_seconds
+  )
+$$;
+
+comment on function booking.refuse_calls(integer) is
+  'The refusal rate_limited; p_seconds until the next call may come.';
 
 -- sql/40_booking/refusal_status.sql
 
@@ -3355,6 +4650,117 @@ comment on function booking.release_unpaid_appointments(integer) is
   'Cancels up to p_most_appointments pending appointments whose payment_due_at has passed; returns
 how many.';
 
+-- sql/40_booking/require.sql
+
+-- Bad input: which field, what it says, what was expected (invalid_request). Each refuses by
+-- booking.refuse and reads nothing.
+create or replace function booking.require_given(p_field text, p_value text, p_expected text)
+returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  if p_value is null then
+    perform booking.refuse(
+      'invalid_request', format('%s is missing; expected %s.', p_field, p_expected)
+    );
+  end if;
+end
+$$;
+
+comment on function booking.require_given(text, text, text) is
+  'Refuses a field that is null (invalid_request).';
+
+create or replace function booking.require_between(
+  p_field text,
+  p_value numeric,
+  p_least numeric,
+  p_most numeric
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  if p_value not between p_least and p_most then
+    perform booking.refuse('invalid_request', format(
+      '%s is %s; expected a number from %s to %s.', p_field, p_value, p_least, p_most
+    ));
+  end if;
+end
+$$;
+
+comment on function booking.require_between(text, numeric, numeric, numeric) is
+  'Refuses a number that is smaller or greater (invalid_request); null is none.';
+
+-- What lies in the future of calendars and clocks alike; dates and instants may be "infinity".
+create or replace function booking.require_date(p_field text, p_value date) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  if p_value not between '1900-01-01' and '9999-12-31' then
+    perform booking.refuse('invalid_request', format(
+      '%s is %s; expected a date from 1900-01-01 to 9999-12-31.', p_field, p_value
+    ));
+  end if;
+end
+$$;
+
+comment on function booking.require_date(text, date) is
+  'Refuses a date outside the years 1900 to 9999 (invalid_request); null is none.';
+
+create or replace function booking.require_time(p_field text, p_value timestamptz) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  if p_value < '1900-01-01 00:00+00' or p_value >= '9999-12-31 00:00+00' then
+    perform booking.refuse('invalid_request', format(
+      '%s is %s; expected a time in the years 1900 to 9999.', p_field, p_value
+    ));
+  end if;
+end
+$$;
+
+comment on function booking.require_time(text, timestamptz) is
+  'Refuses an instant outside the years 1900 to 9999 (invalid_request); null is none.';
+
+-- The dates of a listing: both given, in order, and not too many.
+create or replace function booking.require_dates(
+  p_start_date date,
+  p_end_date date,
+  p_most_days integer
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  perform booking.require_given('start_date', p_start_date::text, 'a date');
+  perform booking.require_given('end_date', p_end_date::text, 'a date');
+  perform booking.require_date('start_date', p_start_date);
+  perform booking.require_date('end_date', p_end_date);
+  if p_end_date < p_start_date then
+    perform booking.refuse('invalid_request', format(
+      'end_date is %s; expected no date before start_date, %s.', p_end_date, p_start_date
+    ));
+  end if;
+  if p_end_date - p_start_date >= p_most_days then
+    perform booking.refuse(
+      'range_too_large',
+      format(
+        'start_date and end_date name %s days; expected at most %s.',
+        p_end_date - p_start_date + 1, p_most_days
+      ),
+      null, 'Ask for fewer days at a time.'
+    );
+  end if;
+end
+$$;
+
+comment on function booking.require_dates(date, date, integer) is
+  'Refuses start_date and end_date (inclusive) that are missing, out of order (invalid_request) or
+more than p_most_days (range_too_large).';
+
 -- sql/40_booking/require_slot.sql
 
 -- Every id of a slot that is not to be had looks alike: ids can be computed, and "not found" would
@@ -3419,6 +4825,68 @@ $$;
 
 comment on function booking.refuse_changed() is
   'Refuses with appointment_conflict: it is held, but the tenant has changed the calendar since.';
+
+-- sql/40_booking/require_week.sql
+
+-- The "hours" of set_working_hours: a JSON array of {"location_id", "weekday" (ISO, 1 Monday to 7
+-- Sunday), "start_time", "end_time" (HH:MM, local time of the place; 24:00 and over midnight as in
+-- booking.working_hours)}. Refuses with invalid_request and names the first field that is none.
+-- Places must be the tenant's. Reads only.
+create or replace function booking.require_week(
+  p_tenant_id uuid,
+  p_hours jsonb,
+  p_most_rows integer
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_field text;
+  v_value text;
+  v_expected text;
+begin
+  if jsonb_typeof(p_hours) is distinct from 'array' then
+    perform booking.refuse('invalid_request', format(
+      'hours is %s; expected a list.', coalesce(nullif(jsonb_typeof(p_hours), 'null'), 'missing')
+    ));
+  end if;
+  if jsonb_array_length(p_hours) > p_most_rows then
+    perform booking.refuse('invalid_request', format(
+      'hours has %s entries; expected at most %s.', jsonb_array_length(p_hours), p_most_rows
+    ));
+  end if;
+
+  select format('hours[%s]%s', entry.number - 1, coalesce('.' || field.name, '')),
+    entry.content ->> field.name, field.expected
+  into v_field, v_value, v_expected
+  from jsonb_array_elements(p_hours) with ordinality as entry(content, number)
+  cross join lateral (
+    values
+      (null, jsonb_typeof(entry.content) = 'object', 'an object'),
+      ('location_id', exists (
+        select
+        from booking.locations l
+        where l.tenant_id = p_tenant_id and l.id::text = lower(entry.content ->> 'location_id')
+      ), 'the id of one of this tenant''s places'),
+      ('weekday', entry.content ->> 'weekday' ~ '^[1-7]$', 'a number from 1 (Monday) to 7'),
+      ('start_time', entry.content ->> 'start_time' ~ '^([01]\d|2[0-3]):[0-5]\d(:00)?$',
+        'a time like 09:00'),
+      ('end_time', entry.content ->> 'end_time' ~ '^(([01]\d|2[0-3]):[0-5]\d|24:00)(:00)?$',
+        'a time like 17:00')
+  ) as field(name, is_good, expected)
+  where not coalesce(field.is_good, false)
+  limit 1;
+  if found then
+    perform booking.refuse('invalid_request', format(
+      '%s is %s; expected %s.', v_field,
+      coalesce('"' || left(v_value, 100) || '"', 'missing or of another kind'), v_expected
+    ));
+  end if;
+end
+$$;
+
+comment on function booking.require_week(uuid, jsonb, integer) is
+  'Refuses a week of working hours that is none (invalid_request).';
 
 -- sql/40_booking/reschedule_appointment.sql
 
@@ -3741,6 +5209,135 @@ $$;
 
 comment on function booking.reserve_slot(booking.availability_slots, bytea, jsonb) is
   'Worker of api.reserve_slot: holds a slot for a session, or refuses.';
+
+-- sql/40_booking/set_working_hours.sql
+
+-- A whole week of one person, and the same week for colleagues, in one transaction: from valid_from
+-- on (null: altogether) the weekly hours are these and no others. What was valid before ends the
+-- day before; what would have begun later is deleted, seasons included. An empty list is a week
+-- without work. Rows that are there already stay, so the same call again changes nothing. Holds
+-- and appointments stay.
+--
+-- For the tenant's admins and the service; staff set their own week. Locks the tenant (shared),
+-- the rows of hours by id, then the calendars by staff_id; then writes. Refuses: not_authenticated,
+-- not_found (missing and foreign look alike), forbidden (a colleague's), invalid_request.
+create or replace function booking.set_working_hours(p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  c_most_rows constant integer := 100;
+  c_most_people constant integer := 20;
+  v_tenant_id uuid := (p_request ->> 'tenant_id')::uuid;
+  v_staff_id uuid := (p_request ->> 'staff_id')::uuid;
+  v_valid_from date := (p_request ->> 'valid_from')::date;
+  v_staff_ids uuid[];
+begin
+  if booking.caller_id() is null and booking.caller_role() is distinct from 'service_role' then
+    perform booking.refuse('not_authenticated', 'Nobody is signed in.', null, 'Sign in.');
+  end if;
+  perform booking.require_given('tenant_id', v_tenant_id::text, 'the id of a tenant');
+  perform booking.require_given('staff_id', v_staff_id::text, 'the id of a person');
+  perform booking.require_date('valid_from', v_valid_from);
+
+  v_staff_ids := array(
+    select v_staff_id
+    union
+    select c.id::uuid
+    from jsonb_array_elements_text(p_request -> 'copy_to_staff_ids') as c(id)
+    where c.id is not null
+  );
+  if cardinality(v_staff_ids) > c_most_people then
+    perform booking.refuse('invalid_request', format(
+      'staff_id and copy_to_staff_ids name %s people; expected at most %s.',
+      cardinality(v_staff_ids), c_most_people
+    ));
+  end if;
+
+  if not booking.caller_is_member(v_tenant_id) or (
+    select count(*)
+    from booking.staff s
+    where s.tenant_id = v_tenant_id and s.id = any (v_staff_ids)
+  ) < cardinality(v_staff_ids) then
+    perform booking.refuse('not_found', 'There is no such person.');
+  end if;
+  if exists (
+    select from unnest(v_staff_ids) as s(id)
+    where not booking.caller_may_write(v_tenant_id, s.id)
+  ) then
+    perform booking.refuse('forbidden', 'These are a colleague''s working hours.');
+  end if;
+  perform booking.require_week(v_tenant_id, p_request -> 'hours', c_most_rows);
+
+  perform from booking.tenants t where t.id = v_tenant_id for share;
+  -- Rows first, as raw writers meet them; then, without waiting, what was inserted meanwhile.
+  perform
+  from booking.working_hours h
+  where h.tenant_id = v_tenant_id and h.staff_id = any (v_staff_ids)
+  order by h.id
+  for update;
+  perform booking.lock_calendars(v_tenant_id, v_staff_ids);
+  perform
+  from booking.working_hours h
+  where h.tenant_id = v_tenant_id and h.staff_id = any (v_staff_ids)
+  for update nowait;
+
+  -- One statement, so that no day is ever published without the old hours and the new.
+  with wanted as (
+    select distinct p.staff_id, w.location_id, w.weekday, w.start_time, w.end_time
+    from unnest(v_staff_ids) as p(staff_id)
+    cross join jsonb_to_recordset(p_request -> 'hours')
+      as w(location_id uuid, weekday integer, start_time time, end_time time)
+  ),
+  standing as (
+    select h.id, h.staff_id, h.location_id, h.weekday, h.start_time, h.end_time,
+      (v_valid_from is null or h.valid_from >= v_valid_from) as is_replaced,
+      exists (
+        select
+        from wanted w
+        where h.staff_id = w.staff_id and h.location_id = w.location_id
+          and h.weekday = w.weekday and h.start_time = w.start_time
+          and h.end_time = w.end_time and h.valid_until is null
+          and h.valid_from is not distinct from v_valid_from
+      ) as is_wanted
+    from booking.working_hours h
+    where h.tenant_id = v_tenant_id and h.staff_id = any (v_staff_ids)
+      and (h.valid_until is null or v_valid_from is null or h.valid_until >= v_valid_from)
+  ),
+  ended as (
+    update booking.working_hours h
+    set valid_until = v_valid_from - 1
+    from standing s
+    where h.tenant_id = v_tenant_id and h.id = s.id and s.is_replaced is not true
+  ),
+  removed as (
+    delete from booking.working_hours h
+    using standing s
+    where h.tenant_id = v_tenant_id and h.id = s.id and s.is_replaced and not s.is_wanted
+  )
+  insert into booking.working_hours (
+    tenant_id, staff_id, location_id, weekday, start_time, end_time, valid_from
+  )
+  select v_tenant_id, w.staff_id, w.location_id, w.weekday, w.start_time, w.end_time, v_valid_from
+  from wanted w
+  where not exists (
+    select
+    from standing s
+    where s.is_wanted and s.staff_id = w.staff_id and s.location_id = w.location_id
+      and s.weekday = w.weekday and s.start_time = w.start_time and s.end_time = w.end_time
+  );
+
+  return jsonb_build_object(
+    'staff_ids', to_jsonb(v_staff_ids),
+    'valid_from', v_valid_from,
+    'message', format('Set for %s.', case cardinality(v_staff_ids)
+      when 1 then 'one person' else cardinality(v_staff_ids) || ' people' end)
+  );
+end
+$$;
+
+comment on function booking.set_working_hours(jsonb) is
+  'Worker of api.set_working_hours: replaces the weekly hours of people from a date on.';
 
 -- sql/40_booking/take_events.sql
 
@@ -5116,12 +6713,26 @@ for each statement execute function booking.schedule_changed();
 
 -- sql/60_policies/appointment_types.sql
 
--- appointment_types: everyone may see active ones.
+-- appointment_types: everyone may see active ones; a tenant's staff and admins, and the
+-- service, also those that are no longer active, so that what they once did keeps its names. The
+-- public views ask for active ones themselves.
 drop policy if exists everyone_reads_active on booking.appointment_types;
 
 create policy everyone_reads_active on booking.appointment_types
-for select to anon, authenticated, service_role
+for select to anon
 using (is_active);
+
+drop policy if exists members_read_all on booking.appointment_types;
+
+create policy members_read_all on booking.appointment_types
+for select to authenticated
+using (is_active or tenant_id = any ((select booking.member_tenant_ids())::uuid[]));
+
+drop policy if exists service_reads_all on booking.appointment_types;
+
+create policy service_reads_all on booking.appointment_types
+for select to service_role
+using (true);
 
 -- sql/60_policies/appointments.sql
 
@@ -5185,23 +6796,210 @@ using (
   and (reserved_until is null or reserved_until <= (select booking.now()))
 );
 
+-- sql/60_policies/breaks.sql
+
+-- breaks: a tenant's staff and admins read all of the tenant's; staff write their own, admins
+-- everyone's and those for all; the service works everywhere.
+drop policy if exists members_read on booking.breaks;
+
+create policy members_read on booking.breaks
+for select to authenticated
+using (tenant_id = any ((select booking.member_tenant_ids())::uuid[]));
+
+drop policy if exists members_insert on booking.breaks;
+
+create policy members_insert on booking.breaks
+for insert to authenticated
+with check (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_update on booking.breaks;
+
+create policy members_update on booking.breaks
+for update to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_delete on booking.breaks;
+
+create policy members_delete on booking.breaks
+for delete to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists service_does_all on booking.breaks;
+
+create policy service_does_all on booking.breaks
+for all to service_role
+using (true)
+with check (true);
+
+-- sql/60_policies/busy_times.sql
+
+-- busy_times: a tenant's staff and admins read all of the tenant's; staff write their own, admins
+-- everyone's; the service works everywhere.
+drop policy if exists members_read on booking.busy_times;
+
+create policy members_read on booking.busy_times
+for select to authenticated
+using (tenant_id = any ((select booking.member_tenant_ids())::uuid[]));
+
+drop policy if exists members_insert on booking.busy_times;
+
+create policy members_insert on booking.busy_times
+for insert to authenticated
+with check (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_update on booking.busy_times;
+
+create policy members_update on booking.busy_times
+for update to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_delete on booking.busy_times;
+
+create policy members_delete on booking.busy_times
+for delete to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists service_does_all on booking.busy_times;
+
+create policy service_does_all on booking.busy_times
+for all to service_role
+using (true)
+with check (true);
+
 -- sql/60_policies/locations.sql
 
--- locations: everyone may see active ones.
+-- locations: everyone may see active ones; a tenant's staff and admins, and the service, also
+-- those that are no longer active, so that what they once did keeps its names. The public views ask
+-- for active ones themselves.
 drop policy if exists everyone_reads_active on booking.locations;
 
 create policy everyone_reads_active on booking.locations
-for select to anon, authenticated, service_role
+for select to anon
 using (is_active);
+
+drop policy if exists members_read_all on booking.locations;
+
+create policy members_read_all on booking.locations
+for select to authenticated
+using (is_active or tenant_id = any ((select booking.member_tenant_ids())::uuid[]));
+
+drop policy if exists service_reads_all on booking.locations;
+
+create policy service_reads_all on booking.locations
+for select to service_role
+using (true);
+
+-- sql/60_policies/schedule_exceptions.sql
+
+-- schedule_exceptions: a tenant's staff and admins read all of the tenant's; staff write their own,
+-- admins everyone's and those for all; the service works everywhere.
+drop policy if exists members_read on booking.schedule_exceptions;
+
+create policy members_read on booking.schedule_exceptions
+for select to authenticated
+using (tenant_id = any ((select booking.member_tenant_ids())::uuid[]));
+
+drop policy if exists members_insert on booking.schedule_exceptions;
+
+create policy members_insert on booking.schedule_exceptions
+for insert to authenticated
+with check (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_update on booking.schedule_exceptions;
+
+create policy members_update on booking.schedule_exceptions
+for update to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_delete on booking.schedule_exceptions;
+
+create policy members_delete on booking.schedule_exceptions
+for delete to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists service_does_all on booking.schedule_exceptions;
+
+create policy service_does_all on booking.schedule_exceptions
+for all to service_role
+using (true)
+with check (true);
 
 -- sql/60_policies/staff.sql
 
--- staff: everyone may see active people.
+-- staff: everyone may see active people; a tenant's staff and admins, and the service, also
+-- those that are no longer active, so that what they once did keeps its names. The public views ask
+-- for active ones themselves.
 drop policy if exists everyone_reads_active on booking.staff;
 
 create policy everyone_reads_active on booking.staff
-for select to anon, authenticated, service_role
+for select to anon
 using (is_active);
+
+drop policy if exists members_read_all on booking.staff;
+
+create policy members_read_all on booking.staff
+for select to authenticated
+using (is_active or tenant_id = any ((select booking.member_tenant_ids())::uuid[]));
+
+drop policy if exists service_reads_all on booking.staff;
+
+create policy service_reads_all on booking.staff
+for select to service_role
+using (true);
 
 -- sql/60_policies/staff_appointment_types.sql
 
@@ -5214,12 +7012,79 @@ using (true);
 
 -- sql/60_policies/tenants.sql
 
--- tenants: everyone may see that an active one exists.
+-- tenants: everyone may see that an active one exists; a tenant's staff and admins, and the
+-- service, also those that are no longer active, so that what they once did keeps its names. The
+-- public views ask for active ones themselves.
 drop policy if exists everyone_reads_active on booking.tenants;
 
 create policy everyone_reads_active on booking.tenants
-for select to anon, authenticated, service_role
+for select to anon
 using (is_active);
+
+drop policy if exists members_read_all on booking.tenants;
+
+create policy members_read_all on booking.tenants
+for select to authenticated
+using (is_active or id = any ((select booking.member_tenant_ids())::uuid[]));
+
+drop policy if exists service_reads_all on booking.tenants;
+
+create policy service_reads_all on booking.tenants
+for select to service_role
+using (true);
+
+-- sql/60_policies/working_hours.sql
+
+-- working_hours: a tenant's staff and admins read all of the tenant's; staff write their own,
+-- admins everyone's; the service works everywhere.
+drop policy if exists members_read on booking.working_hours;
+
+create policy members_read on booking.working_hours
+for select to authenticated
+using (tenant_id = any ((select booking.member_tenant_ids())::uuid[]));
+
+drop policy if exists members_insert on booking.working_hours;
+
+create policy members_insert on booking.working_hours
+for insert to authenticated
+with check (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_update on booking.working_hours;
+
+create policy members_update on booking.working_hours
+for update to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_delete on booking.working_hours;
+
+create policy members_delete on booking.working_hours
+for delete to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists service_does_all on booking.working_hours;
+
+create policy service_does_all on booking.working_hours
+for all to service_role
+using (true)
+with check (true);
 
 -- sql/70_api/appointment_types.sql
 
@@ -5229,7 +7094,8 @@ select
   y.id, y.tenant_id, y.shape_id, y.code, y.name, y.duration_minutes, y.price_cents, y.currency,
   y.requires_payment, y.capacity
 from booking.appointment_types y
-where exists (select from booking.tenants t where t.id = y.tenant_id);
+where y.is_active
+  and exists (select from booking.tenants t where t.id = y.tenant_id and t.is_active);
 
 comment on view api.appointment_types is
   'Services that can be booked
@@ -5276,8 +7142,8 @@ comment on view api.appointments is
 Customers see their own, a tenant''s staff and admins all of the tenant''s. Staff book by inserting
 (any time and length, without a slot) and update times, status (confirmed, completed, no_show,
 cancelled), customer and notes in their own calendar, admins in everyone''s. Times are instants;
-timezone is the IANA name in which to show them. Names are null where person, place or service is no
-longer active.';
+timezone is the IANA name in which to show them. To customers names are null where person, place or
+service is no longer active.';
 
 -- sql/70_api/availability_slots.sql
 
@@ -5288,12 +7154,16 @@ select
   s.id, s.tenant_id, s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time,
   s.duration_minutes, greatest(s.seats_left, 1) as seats_left, s.is_available
 from booking.availability_slots s
-where exists (select from booking.tenants t where t.id = s.tenant_id)
+where exists (select from booking.tenants t where t.id = s.tenant_id and t.is_active)
   and exists (
-    select from booking.staff p where p.tenant_id = s.tenant_id and p.id = s.staff_id
+    select
+    from booking.staff p
+    where p.tenant_id = s.tenant_id and p.id = s.staff_id and p.is_active
   )
   and exists (
-    select from booking.locations l where l.tenant_id = s.tenant_id and l.id = s.location_id
+    select
+    from booking.locations l
+    where l.tenant_id = s.tenant_id and l.id = s.location_id and l.is_active
   );
 
 comment on view api.availability_slots is
@@ -5301,6 +7171,45 @@ comment on view api.availability_slots is
 Filter by tenant_id, staff_id, duration_minutes and start_time (an instant with a time zone). Times
 are UTC instants, half open; seats_left counts places in a class and is 1 for a single slot;
 is_available is always true.';
+
+-- sql/70_api/breaks.sql
+
+-- Breaks, for the tenant's staff and admins. See working_hours.
+create or replace view api.breaks with (security_invoker = true) as
+select
+  b.id, b.tenant_id, b.staff_id,
+  (
+    select s.display_name from booking.staff s where s.tenant_id = b.tenant_id and s.id = b.staff_id
+  ) as staff_name,
+  b.location_id,
+  (
+    select l.name from booking.locations l where l.tenant_id = b.tenant_id and l.id = b.location_id
+  ) as location_name,
+  b.weekday, b.start_time, b.end_time, b.valid_from, b.valid_until, b.created_at, b.updated_at
+from booking.breaks b;
+
+comment on view api.breaks is
+  'Breaks, taken out of working hours
+For a tenant''s staff and admins; staff write their own, admins everyone''s and those for all.
+staff_id null is everyone, location_id null everywhere, weekday null every day; times are local to
+the place, both validity dates inclusive.';
+
+-- sql/70_api/busy_times.sql
+
+-- Time taken by anything else, for the tenant's staff and admins. See working_hours.
+create or replace view api.busy_times with (security_invoker = true) as
+select
+  b.id, b.tenant_id, b.staff_id,
+  (
+    select s.display_name from booking.staff s where s.tenant_id = b.tenant_id and s.id = b.staff_id
+  ) as staff_name,
+  b.start_time, b.end_time, b.source, b.external_id, b.created_at, b.updated_at
+from booking.busy_times b;
+
+comment on view api.busy_times is
+  'Time taken by anything outside
+For a tenant''s staff and admins; staff write their own, admins everyone''s. Times are instants,
+half open, and may overlap; source and external_id make imports repeatable.';
 
 -- sql/70_api/cancel_appointment.sql
 
@@ -5329,8 +7238,8 @@ comment on function api.cancel_appointment(uuid, text, text, uuid) is
 For its customer and whoever has its manage_token, until the tenant''s notice before its start, and
 for the tenant''s staff. The reason (at most 1,000 characters) is kept.
 Answers {"success": true, "appointment_id", "status": "cancelled", "message"}. Refusals: too_late,
-invalid_status 409; not_found 404; invalid_request 400; not_authenticated 401; forbidden 403; busy
-503.';
+invalid_status 409; not_found 404; invalid_request 400; not_authenticated 401; forbidden 403;
+rate_limited 429; busy 503.';
 
 -- sql/70_api/create_appointment.sql
 
@@ -5370,17 +7279,131 @@ Answers {"success": true, "appointment_id", "status", "start_time", "end_time" (
 "price_cents", "currency", "manage_token", "payment_required", "payment_due_at", "payment_url"}.
 manage_token is shown once; its bearer can move and cancel. Refusals: reservation_expired,
 appointment_conflict, idempotency_conflict 409; slot_not_found 404; invalid_request 400;
-not_authenticated 401; busy 503.';
+not_authenticated 401; rate_limited 429; busy 503.';
+
+-- sql/70_api/explain_availability.sql
+
+-- Worker: booking.explain_availability, in the frame of booking.answer.
+create or replace function api.explain_availability(
+  tenant_id uuid,
+  staff_id uuid,
+  at timestamptz,
+  appointment_type text default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.answer('explain_availability', jsonb_build_object(
+    'tenant_id', explain_availability.tenant_id,
+    'staff_id', explain_availability.staff_id,
+    'at', explain_availability.at,
+    'appointment_type', explain_availability.appointment_type
+  ));
+end
+$$;
+
+comment on function api.explain_availability(uuid, uuid, timestamptz, text) is
+  'Why a time can or cannot be booked
+For the tenant''s staff and admins. at is an instant.
+Answers {"success": true, "staff_id", "staff_name", "at", "is_queued", "message", "candidates":
+[{"location_id", "location_name", "timezone", "local_time", "appointment_types", "slot_id",
+"is_available", "rules": [{"rule", "passed", "message", "evidence"}]}]}: for each place and kind of
+slot the rules active, working_time, starts, fit, free, bookable and not_held, in that order; passed
+is null where another rule leaves nothing to ask; evidence is the rows that decided. Refusals:
+not_found 404; invalid_request 400; rate_limited 429.';
+
+-- sql/70_api/get_available_slots.sql
+
+-- Worker: booking.get_available_slots, in the frame of booking.answer.
+create or replace function api.get_available_slots(
+  tenant_id uuid,
+  start_date date,
+  end_date date,
+  staff_id uuid default null,
+  duration_minutes integer default null,
+  location_id uuid default null,
+  appointment_type text default null,
+  max_results integer default null,
+  page_token text default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.answer('get_available_slots', jsonb_build_object(
+    'tenant_id', get_available_slots.tenant_id,
+    'start_date', get_available_slots.start_date,
+    'end_date', get_available_slots.end_date,
+    'staff_id', get_available_slots.staff_id,
+    'duration_minutes', get_available_slots.duration_minutes,
+    'location_id', get_available_slots.location_id,
+    'appointment_type', get_available_slots.appointment_type,
+    'max_results', get_available_slots.max_results,
+    'page_token', get_available_slots.page_token
+  ));
+end
+$$;
+
+comment on function api.get_available_slots(
+  uuid, date, date, uuid, integer, uuid, text, integer, text
+) is
+  'List slots that can be booked now
+start_date and end_date are local dates of the place, inclusive, at most 62 days. appointment_type
+is a service''s code: only slots and people that fit it, with its price. By start_time, at most
+max_results (1 to 1,000, default 1,000); next_page_token is there where more follow, to be sent as
+page_token with the same arguments.
+Answers {"success": true, "slots": [{"id", "staff_id", "start_time", "end_time" (UTC),
+"duration_minutes", "location_id", "seats_left", "price_cents", "currency"}], "next_page_token"}.
+By GET, with ETag. Refusals: range_too_large, invalid_request 400; not_found 404; rate_limited
+429.';
+
+-- sql/70_api/get_next_available.sql
+
+-- Worker: booking.get_next_available, in the frame of booking.answer.
+create or replace function api.get_next_available(
+  tenant_id uuid,
+  appointment_type text default null,
+  duration_minutes integer default null,
+  staff_id uuid default null,
+  location_id uuid default null,
+  from_time timestamptz default null,
+  max_results integer default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.answer('get_next_available', jsonb_build_object(
+    'tenant_id', get_next_available.tenant_id,
+    'appointment_type', get_next_available.appointment_type,
+    'duration_minutes', get_next_available.duration_minutes,
+    'staff_id', get_next_available.staff_id,
+    'location_id', get_next_available.location_id,
+    'from_time', get_next_available.from_time,
+    'max_results', get_next_available.max_results
+  ));
+end
+$$;
+
+comment on function api.get_next_available(uuid, text, integer, uuid, uuid, timestamptz, integer) is
+  'Find the first free times
+Over all people, or one; from from_time (an instant) on, or from now. max_results is 1 to 100,
+default 5.
+Answers {"success": true, "slots"} as get_available_slots does, by start_time. Refusals:
+invalid_request 400; not_found 404; rate_limited 429.';
 
 -- sql/70_api/get_reservations.sql
 
--- Worker: booking.get_reservations.
+-- Worker: booking.get_reservations, in the frame of booking.answer.
 create or replace function api.get_reservations(session_id text) returns json
 language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin
-  return booking.get_reservations(get_reservations.session_id);
+  return booking.answer('get_reservations', jsonb_build_object(
+    'session_id', get_reservations.session_id
+  ));
 end
 $$;
 
@@ -5388,19 +7411,100 @@ comment on function api.get_reservations(text) is
   'What a session holds (POST only)
 Answers {"success": true, "reservations": [{"slot_id", "tenant_id", "staff_id", "location_id",
 "start_time", "end_time", "duration_minutes", "seat", "appointment_type", "price_cents", "currency",
-"reserved_until"}]}, times in UTC, by start_time.';
+"reserved_until"}]}, times in UTC, by start_time. Refusals: invalid_request 400; rate_limited 429.';
+
+-- sql/70_api/get_tenant.sql
+
+-- Worker: booking.get_tenant, in the frame of booking.answer.
+create or replace function api.get_tenant(slug text) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.answer('get_tenant', jsonb_build_object(
+    'slug', get_tenant.slug
+  ));
+end
+$$;
+
+comment on function api.get_tenant(text) is
+  'Find a business by its public name
+Answers {"success": true, "id", "name", "timezone" (IANA)}. Refusals: not_found 404; invalid_request
+400; rate_limited 429.';
 
 -- sql/70_api/locations.sql
 
--- Public names of active places of active tenants.
+-- Public names of active places of active tenants. The zone comes by scalar subquery and not by a
+-- join: whoever tries to write is told by grants that they may not, and by nothing before.
 create or replace view api.locations with (security_invoker = true) as
-select l.id, l.tenant_id, l.name, coalesce(l.timezone, t.timezone) as timezone
+select
+  l.id, l.tenant_id, l.name,
+  coalesce(
+    l.timezone, (select t.timezone from booking.tenants t where t.id = l.tenant_id)
+  ) as timezone
 from booking.locations l
-join booking.tenants t on t.id = l.tenant_id;
+where l.is_active
+  and exists (select from booking.tenants t where t.id = l.tenant_id and t.is_active);
 
 comment on view api.locations is
   'Places where appointments happen
 timezone is the IANA name in which the place''s dates and hours are meant; never null.';
+
+-- sql/70_api/pre_request.sql
+
+-- For PostgREST's db-pre-request: runs first in each request, as the caller. Tells edges how long
+-- they may keep what anonymous callers read of the views here; functions that know better replace
+-- it. Whose address a call has, booking.client_address says to whoever asks. Reads only.
+--
+-- Without a pinned search_path, because that is how PostgREST says which schema the request is for:
+-- others that it exposes are not ours to make public.
+create or replace function api.pre_request() returns void
+language sql volatile parallel unsafe
+as $$
+  select pg_catalog.set_config(
+    'response.headers',
+    pg_catalog.jsonb_build_array(
+      pg_catalog.jsonb_build_object('Cache-Control', booking.cache_control())
+    )::text,
+    true
+  )
+  where current_schema = 'api'
+    and pg_catalog.current_setting('request.method', true) in ('GET', 'HEAD')
+$$;
+
+comment on function api.pre_request() is
+  'For PostgREST''s db-pre-request
+Sets Cache-Control. Nothing for clients.';
+
+-- sql/70_api/recalculate_availability.sql
+
+-- Worker: booking.recalculate_availability, in the frame of booking.attempt.
+create or replace function api.recalculate_availability(
+  tenant_id uuid,
+  start_date date,
+  end_date date,
+  staff_id uuid default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.attempt('recalculate_availability', jsonb_build_object(
+    'tenant_id', recalculate_availability.tenant_id,
+    'start_date', recalculate_availability.start_date,
+    'end_date', recalculate_availability.end_date,
+    'staff_id', recalculate_availability.staff_id
+  ));
+end
+$$;
+
+comment on function api.recalculate_availability(uuid, date, date, uuid) is
+  'Publish some days anew (service only)
+start_date and end_date are local dates, inclusive. Triggers keep everything exact: this is repair.
+More than 20 calendars are queued.
+Answers {"success": true, "calendars", "queued", "inserted", "updated", "deleted", "message"}.
+Refusals: range_too_large, invalid_request 400; forbidden 403; not_found 404; rate_limited 429; busy
+503.';
 
 -- sql/70_api/record_payment.sql
 
@@ -5455,7 +7559,7 @@ $$;
 comment on function api.release_slot(uuid, text, uuid) is
   'Give a held slot back
 Answers {"success": true, "slot_id", "message"}. Refusals: not_found 404 (this session does not hold
-it, or no longer); invalid_request 400; busy 503.';
+it, or no longer); invalid_request 400; rate_limited 429; busy 503.';
 
 -- sql/70_api/reschedule_appointment.sql
 
@@ -5497,7 +7601,7 @@ beyond the days that availability_slots shows needs staff_id, location_id and st
 Answers {"success": true, "appointment_id", "slot_id", "staff_id", "location_id", "start_time",
 "end_time" (UTC), "seat", "message"}; refused, the appointment stays where it is. Refusals:
 slot_taken, appointment_conflict, too_late, invalid_status 409; not_found, slot_not_found 404;
-invalid_request 400; not_authenticated 401; forbidden 403; busy 503.';
+invalid_request 400; not_authenticated 401; forbidden 403; rate_limited 429; busy 503.';
 
 -- sql/70_api/reserve_slot.sql
 
@@ -5536,7 +7640,63 @@ that availability_slots shows needs tenant_id, staff_id, location_id and start_t
 Answers {"success": true, "slot_id", "reserved_until" (UTC), "seat", "price_cents", "currency",
 "message"}. Asked again by the same session, the answer is the same, and so is its end. Holds of the
 session that overlap are replaced. Refusals: slot_taken, hold_limit_reached, appointment_conflict
-409; slot_not_found 404; invalid_request 400; busy 503.';
+409; slot_not_found 404; invalid_request 400; rate_limited 429; busy 503.';
+
+-- sql/70_api/schedule_exceptions.sql
+
+-- Dates that differ, for the tenant's staff and admins. See working_hours.
+create or replace view api.schedule_exceptions with (security_invoker = true) as
+select
+  e.id, e.tenant_id, e.staff_id,
+  (
+    select s.display_name from booking.staff s where s.tenant_id = e.tenant_id and s.id = e.staff_id
+  ) as staff_name,
+  e.location_id,
+  (
+    select l.name from booking.locations l where l.tenant_id = e.tenant_id and l.id = e.location_id
+  ) as location_name,
+  e.first_date, e.last_date, e.kind, e.start_time, e.end_time, e.note, e.created_at, e.updated_at
+from booking.schedule_exceptions e;
+
+comment on view api.schedule_exceptions is
+  'Holidays and other dates that differ
+For a tenant''s staff and admins; staff write their own, admins everyone''s and those for all. Dates
+are local and inclusive; kind "open" replaces the weekly hours of those dates, "closed" is taken
+away; null times are the whole day, staff_id null is everyone, location_id null everywhere.';
+
+-- sql/70_api/set_working_hours.sql
+
+-- Worker: booking.set_working_hours, in the frame of booking.attempt.
+create or replace function api.set_working_hours(
+  tenant_id uuid,
+  staff_id uuid,
+  hours jsonb,
+  valid_from date default null,
+  copy_to_staff_ids uuid[] default null
+) returns json
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return booking.attempt('set_working_hours', jsonb_build_object(
+    'tenant_id', set_working_hours.tenant_id,
+    'staff_id', set_working_hours.staff_id,
+    'hours', set_working_hours.hours,
+    'valid_from', set_working_hours.valid_from,
+    -- However many dimensions it came in.
+    'copy_to_staff_ids', array(select unnest(set_working_hours.copy_to_staff_ids))
+  ));
+end
+$$;
+
+comment on function api.set_working_hours(uuid, uuid, jsonb, date, uuid[]) is
+  'Set a whole week of working hours
+For the tenant''s admins, and staff for themselves. hours is a list of {"location_id", "weekday"
+(1 Monday to 7 Sunday), "start_time", "end_time" (HH:MM, local; 24:00, or over midnight)}, at most
+100; an empty list is a week without work. From valid_from on (null: altogether) these hours replace
+all others, seasons included. copy_to_staff_ids: the same week for colleagues, at most 20 people.
+Answers {"success": true, "staff_ids", "valid_from", "message"}. Refusals: invalid_request 400;
+not_authenticated 401; forbidden 403; not_found 404; rate_limited 429; busy 503.';
 
 -- sql/70_api/staff.sql
 
@@ -5544,7 +7704,8 @@ session that overlap are replaced. Refusals: slot_taken, hold_limit_reached, app
 create or replace view api.staff with (security_invoker = true) as
 select s.id, s.tenant_id, s.display_name
 from booking.staff s
-where exists (select from booking.tenants t where t.id = s.tenant_id);
+where s.is_active
+  and exists (select from booking.tenants t where t.id = s.tenant_id and t.is_active);
 
 comment on view api.staff is
   'People who can be booked
@@ -5556,25 +7717,50 @@ Their public names, for active people of active tenants.';
 create or replace view api.staff_appointment_types with (security_invoker = true) as
 select o.tenant_id, o.staff_id, o.appointment_type_id
 from booking.staff_appointment_types o
-where exists (select from booking.tenants t where t.id = o.tenant_id)
+where exists (select from booking.tenants t where t.id = o.tenant_id and t.is_active)
   and exists (
-    select from booking.staff s where s.tenant_id = o.tenant_id and s.id = o.staff_id
+    select
+    from booking.staff s
+    where s.tenant_id = o.tenant_id and s.id = o.staff_id and s.is_active
   )
   and exists (
     select from booking.appointment_types y
-    where y.tenant_id = o.tenant_id and y.id = o.appointment_type_id
+    where y.tenant_id = o.tenant_id and y.id = o.appointment_type_id and y.is_active
   );
 
 comment on view api.staff_appointment_types is
   'Who offers which service
 Active people and services of active tenants.';
 
+-- sql/70_api/working_hours.sql
+
+-- Weekly hours, for the tenant's staff and admins. The name comes by scalar subquery, so that the
+-- view stays writable; who sees and writes what, the policies say.
+create or replace view api.working_hours with (security_invoker = true) as
+select
+  h.id, h.tenant_id, h.staff_id,
+  (
+    select s.display_name from booking.staff s where s.tenant_id = h.tenant_id and s.id = h.staff_id
+  ) as staff_name,
+  h.location_id,
+  (
+    select l.name from booking.locations l where l.tenant_id = h.tenant_id and l.id = h.location_id
+  ) as location_name,
+  h.weekday, h.start_time, h.end_time, h.valid_from, h.valid_until, h.created_at, h.updated_at
+from booking.working_hours h;
+
+comment on view api.working_hours is
+  'Weekly working hours
+For a tenant''s staff and admins; staff write their own, admins everyone''s. weekday is 1 (Monday)
+to 7; times are local to the place, end_time up to 24:00, or over midnight; both validity dates are
+inclusive, null is unbounded. set_working_hours replaces a whole week.';
+
 -- sql/90_grants.sql
 
 -- The whole access matrix. First everything is taken back, so that running this again leaves
 -- exactly what stands here. Views run as their invoker: callers need the columns that a view shows
--- or joins by, and no others; what decides (is_active, bookable_*, reserved_until) is the
--- policies' business.
+-- or joins by, and no others; what decides (bookable_*, reserved_until) is the policies'
+-- business.
 revoke all on all tables in schema booking from anon, authenticated, service_role;
 revoke all on all tables in schema api from anon, authenticated, service_role;
 revoke all on all functions in schema booking from anon, authenticated, service_role;
@@ -5594,19 +7780,19 @@ grant select (
 ) on booking.availability_slots to anon, authenticated, service_role;
 grant select on api.availability_slots to anon, authenticated, service_role;
 
-grant select (id, timezone) on booking.tenants to anon, authenticated, service_role;
+grant select (id, timezone, is_active) on booking.tenants to anon, authenticated, service_role;
 
-grant select (id, tenant_id, name, timezone)
+grant select (id, tenant_id, name, timezone, is_active)
 on booking.locations to anon, authenticated, service_role;
 grant select on api.locations to anon, authenticated, service_role;
 
-grant select (id, tenant_id, display_name)
+grant select (id, tenant_id, display_name, is_active)
 on booking.staff to anon, authenticated, service_role;
 grant select on api.staff to anon, authenticated, service_role;
 
 grant select (
   id, tenant_id, shape_id, code, name, duration_minutes, price_cents, currency, requires_payment,
-  capacity
+  capacity, is_active
 ) on booking.appointment_types to anon, authenticated, service_role;
 grant select on api.appointment_types to anon, authenticated, service_role;
 
@@ -5633,9 +7819,10 @@ grant update (
 ) on booking.appointments to authenticated, service_role;
 grant select, insert, update on api.appointments to authenticated, service_role;
 
-grant execute on function booking.token_claims to authenticated, service_role;
+grant execute on function booking.caller_claims to authenticated, service_role;
 grant execute on function booking.caller_id to authenticated, service_role;
 grant execute on function booking.caller_may_write to authenticated, service_role;
+grant execute on function booking.caller_memberships to authenticated, service_role;
 grant execute on function booking.member_tenant_ids to authenticated, service_role;
 grant execute on function booking.member_staff_ids to authenticated, service_role;
 grant execute on function booking.iso_time to authenticated, service_role;
@@ -5644,10 +7831,53 @@ grant execute on function booking.is_slot_id to authenticated, service_role;
 grant execute on function booking.claim_of to authenticated, service_role;
 grant execute on function booking.whole_minutes to authenticated, service_role;
 
--- What changes holds and appointments: thin functions run as their caller, who may call the
--- workers' frame and nothing behind it.
+-- Schedules: what the policies let members write.
+grant select (
+  id, tenant_id, staff_id, location_id, weekday, start_time, end_time, valid_from, valid_until,
+  created_at, updated_at
+) on booking.working_hours, booking.breaks to authenticated, service_role;
+grant insert (
+  tenant_id, staff_id, location_id, weekday, start_time, end_time, valid_from, valid_until
+) on booking.working_hours, booking.breaks to authenticated, service_role;
+grant update (
+  staff_id, location_id, weekday, start_time, end_time, valid_from, valid_until
+) on booking.working_hours, booking.breaks to authenticated, service_role;
+grant delete on booking.working_hours, booking.breaks to authenticated, service_role;
+grant select, insert, update, delete
+on api.working_hours, api.breaks to authenticated, service_role;
+
+grant select (
+  id, tenant_id, staff_id, location_id, first_date, last_date, kind, start_time, end_time, note,
+  created_at, updated_at
+) on booking.schedule_exceptions to authenticated, service_role;
+grant insert (
+  tenant_id, staff_id, location_id, first_date, last_date, kind, start_time, end_time, note
+) on booking.schedule_exceptions to authenticated, service_role;
+grant update (
+  staff_id, location_id, first_date, last_date, kind, start_time, end_time, note
+) on booking.schedule_exceptions to authenticated, service_role;
+grant delete on booking.schedule_exceptions to authenticated, service_role;
+grant select, insert, update, delete
+on api.schedule_exceptions to authenticated, service_role;
+
+grant select (
+  id, tenant_id, staff_id, start_time, end_time, source, external_id, created_at, updated_at
+) on booking.busy_times to authenticated, service_role;
+grant insert (
+  tenant_id, staff_id, start_time, end_time, source, external_id
+) on booking.busy_times to authenticated, service_role;
+grant update (
+  staff_id, start_time, end_time, source, external_id
+) on booking.busy_times to authenticated, service_role;
+grant delete on booking.busy_times to authenticated, service_role;
+grant select, insert, update, delete on api.busy_times to authenticated, service_role;
+
+grant execute on function booking.is_whole_minute to authenticated, service_role;
+
+-- The functions: thin ones run as their caller, who may call the two frames that do the work as the
+-- owner, and nothing behind them.
 grant execute on function booking.attempt to anon, authenticated, service_role;
-grant execute on function booking.get_reservations to anon, authenticated, service_role;
+grant execute on function booking.answer to anon, authenticated, service_role;
 
 grant execute on function api.reserve_slot to anon, authenticated, service_role;
 grant execute on function api.get_reservations to anon, authenticated, service_role;
@@ -5655,6 +7885,27 @@ grant execute on function api.release_slot to anon, authenticated, service_role;
 grant execute on function api.reschedule_appointment to anon, authenticated, service_role;
 grant execute on function api.cancel_appointment to anon, authenticated, service_role;
 
+grant execute on function api.get_tenant to anon, authenticated, service_role;
+grant execute on function api.get_available_slots to anon, authenticated, service_role;
+grant execute on function api.get_next_available to anon, authenticated, service_role;
+
 grant execute on function api.create_appointment to authenticated, service_role;
+grant execute on function api.set_working_hours to authenticated, service_role;
+grant execute on function api.explain_availability to authenticated, service_role;
 
 grant execute on function api.record_payment to service_role;
+grant execute on function api.recalculate_availability to service_role;
+
+-- What PostgREST runs first, as the caller.
+grant execute on function booking.cache_control to anon, authenticated, service_role;
+grant execute on function api.pre_request to anon, authenticated, service_role;
+
+-- Supabase makes tokens as a role of its own.
+do $$
+begin
+  if to_regrole('supabase_auth_admin') is not null then
+    grant usage on schema booking to supabase_auth_admin;
+    grant execute on function booking.custom_access_token_hook to supabase_auth_admin;
+  end if;
+end
+$$;

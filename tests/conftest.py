@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from tests import postgres
+from tests.left_out import NO_EXTENSION, NO_NODE, NO_POSTGREST, NO_SHELL_TOOLS
 from tests.postgres import Server
 from tests.salon import salon, salon_template, shared_salon
 
@@ -142,13 +143,16 @@ def pytest_configure_node(node: Any) -> None:
 
 # Skips: a test that this machine could run and did not is a hole in the proof.
 
-NO_EXTENSION = "this server has no extension"
+# What `make test` cannot install.
+NOT_TO_BE_HAD = (NO_NODE, NO_POSTGREST, NO_SHELL_TOOLS)
 
 
 def may_skip(reason: str) -> bool:
     """PostgreSQL 15 comes with every extension; the embedded server and others may lack some."""
     choice = os.environ.get("PGBOOKING_TEST_SERVER") or postgres.default_choice()
-    return choice != "15" and NO_EXTENSION in reason
+    return any(missing in reason for missing in NOT_TO_BE_HAD) or (
+        choice != "15" and NO_EXTENSION in reason
+    )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,7 +27,7 @@ from psycopg import errors
 from psycopg.rows import class_row
 
 from tests.api import ANON, SERVICE, Answer, Api, Caller
-from tests.salon import Salon, insert
+from tests.salon import Salon, insert, limit_calls
 
 Session = psycopg.Connection[Any]
 
@@ -83,7 +83,8 @@ class Shop(Salon):
 
 
 def make_shop(db: Session) -> Shop:
-    """Insert it."""
+    """Insert it, and let callers call as often as they like."""
+    limit_calls(db, 1_000_000)
     tenant = insert(
         db,
         "tenants",
@@ -202,6 +203,8 @@ class Client:
             self.add_busy_time: 3,
             self.remove_busy_time: 3,
             self.change_hours: 2,
+            self.set_hours: 2,
+            self.recalculate: 1,
         }
         while not stop.is_set():
             (action,) = self.random.choices(list(actions), list(actions.values()))
@@ -293,6 +296,39 @@ class Client:
             )
             if answer.success:
                 change.happened(None)
+
+    def set_hours(self) -> None:
+        """A whole week, often for a colleague as well."""
+        person, colleague = self.random.sample(self.shop.people, 2)
+        first, last = self.random.choice(
+            [("08:00", "17:00"), ("09:10", "18:20"), ("11:00", "15:00")]
+        )
+        self.call(
+            "set_working_hours",
+            SERVICE,
+            tenant_id=self.shop.tenant,
+            staff_id=person,
+            hours=[
+                {
+                    "location_id": str(self.shop.location),
+                    "weekday": weekday,
+                    "start_time": first,
+                    "end_time": last,
+                }
+                for weekday in range(1, 8)
+            ],
+            copy_to_staff_ids=self.random.choice([None, f"{{{colleague}}}"]),
+        )
+
+    def recalculate(self) -> None:
+        today = datetime.now(ZONE).date()
+        self.call(
+            "recalculate_availability",
+            SERVICE,
+            tenant_id=self.shop.tenant,
+            start_date=today,
+            end_date=today + timedelta(days=3),
+        )
 
     # By hand, as staff, imports and jobs do.
 

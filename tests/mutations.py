@@ -39,6 +39,10 @@ CLEANING = "tests/booking/test_cleaning_up_holds.py"
 BOOKING_RACES = "tests/concurrency/test_booking_races.py"
 TAIL = "tests/cli/test_events.py"
 VERIFYING = "tests/cli/test_verifying.py"
+LISTING = "tests/api/test_get_available_slots.py"
+CACHING = "tests/api/test_caching.py"
+HOURS = "tests/api/test_set_working_hours.py"
+LIMITS = "tests/api/test_rate_limits.py"
 
 
 @dataclass(frozen=True)
@@ -316,7 +320,7 @@ MUTATIONS = [
                 "  seats_left, is_available, appointment_id\n) on",
             ),
         ),
-        ANON,
+        "tests/rls/test_anonymous_surface.py",
     ),
     # Holding, booking, moving, cancelling.
     Mutation(
@@ -535,8 +539,8 @@ MUTATIONS = [
             ),
             (
                 "sql/40_booking/attempt.sql",
-                "    coalesce(v_slot.staff_id, v_appointment.staff_id)\n  );\n",
-                "    coalesce(v_slot.staff_id, v_appointment.staff_id)\n  );\n  end if;\n",
+                "  );\n  return v_answer;\n",
+                "  );\n  end if;\n  return v_answer;\n",
             ),
         ),
         f"{AUDIT}::test_each_call_leaves_one_row",
@@ -607,8 +611,8 @@ MUTATIONS = [
             ("sql/40_booking/attempt.sql", "set lock_timeout = '2s'\n", ""),
             (
                 "sql/40_booking/attempt.sql",
-                "serialization_failure or query_canceled then",
-                "serialization_failure then",
+                "      when lock_not_available or serialization_failure or query_canceled then",
+                "      when lock_not_available or serialization_failure then",
             ),
         ),
         f"{BOOKING_RACES}::test_who_waits_too_long_for_the_lock_is_told_so_and_it_is_on_record",
@@ -668,6 +672,102 @@ MUTATIONS = [
         ),
         f"{TAIL}::test_two_consumers_share_the_work",
     ),
+    Mutation(
+        "a page begins after a start and not after a slot",
+        (
+            (
+                "sql/30_slots/find_open_slots.sql",
+                "(s.start_time, s.id) > (p_after_start, p_after_id)",
+                "s.start_time > p_after_start",
+            ),
+        ),
+        f"{LISTING}::test_slots_of_the_same_start_are_cut_between_pages_too",
+    ),
+    Mutation(
+        "dates are those of the tenant, wherever the place is",
+        (
+            (
+                "sql/30_slots/find_open_slots.sql",
+                "(s.start_time at time zone coalesce(l.timezone, t.timezone))::date",
+                "(s.start_time at time zone t.timezone)::date",
+            ),
+        ),
+        f"{LISTING}::test_dates_are_those_of_each_place",
+    ),
+    Mutation(
+        "an inactive person is listed until the queue comes by",
+        (
+            (
+                "sql/30_slots/find_open_slots.sql",
+                "t.is_active and p.is_active and l.is_active",
+                "t.is_active and l.is_active",
+            ),
+        ),
+        f"{LISTING}::test_what_cannot_be_reserved_is_not_listed",
+    ),
+    Mutation(
+        "the ETag is of what was asked",
+        (("sql/40_booking/answer.sql", "md5(v_answer::text)", "md5(p_request::text)"),),
+        f"{CACHING}::test_who_has_something_older_gets_what_is_new",
+    ),
+    Mutation(
+        "hours that stay are written anew",
+        (
+            (
+                "sql/40_booking/set_working_hours.sql",
+                " and s.is_replaced and not s.is_wanted",
+                " and s.is_replaced",
+            ),
+            (
+                "sql/40_booking/set_working_hours.sql",
+                "    where s.is_wanted and s.staff_id",
+                "    where false and s.staff_id",
+            ),
+        ),
+        f"{HOURS}::test_the_same_call_again_changes_no_row",
+    ),
+    Mutation(
+        "the address is what the client says",
+        (
+            (
+                "sql/10_foundation/client_address.sql",
+                "v_entries[cardinality(v_entries) - v_proxies + 1]",
+                "v_entries[1]",
+            ),
+        ),
+        f"{LIMITS}::test_another_spelling_of_the_address_does_not_help",
+    ),
+    Mutation(
+        "the rate limiter looks first and counts later",
+        (
+            (
+                "sql/10_foundation/seconds_to_wait.sql",
+                "  insert into booking.rate_limits as r (bucket, key, tat)\n",
+                "  if not exists (\n"
+                "    select from booking.rate_limits r where r.bucket = p_bucket and r.key = v_key\n"
+                "      and r.tat > v_now + c_most - v_interval and r.tat <= v_now + c_most\n  ) then\n"
+                "  insert into booking.rate_limits as r (bucket, key, tat)\n",
+            ),
+            (
+                "sql/10_foundation/seconds_to_wait.sql",
+                "  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + c_most\n"
+                "  returning r.tat into v_tat;\n  if found then\n    return 0;\n  end if;\n",
+                "  returning r.tat into v_tat;\n    return 0;\n  end if;\n",
+            ),
+        ),
+        f"{LIMITS}::test_of_sixty_four_at_once_exactly_ten_pass",
+    ),
+    Mutation(
+        "whoever calls before the clock is put back waits for it",
+        (
+            (
+                "sql/10_foundation/seconds_to_wait.sql",
+                "  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + c_most\n",
+                "  where r.tat <= v_now + c_most - v_interval\n",
+            ),
+        ),
+        f"{LIMITS}::test_a_clock_that_is_put_back_locks_nobody_out",
+    ),
 ]
 
 
@@ -688,10 +788,11 @@ def is_caught(mutation: Mutation) -> bool:
     """Whether the mutation's tests fail in a copy of the project that has it."""
     with tempfile.TemporaryDirectory(prefix="pgbooking-mutation-") as folder:
         copy = Path(folder)
+        ignored = shutil.ignore_patterns("__pycache__", "node_modules")
         for name in COPIED:
             source = PROJECT / name
             if source.is_dir():
-                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, copy / name, ignore=ignored)
             else:
                 shutil.copy(source, copy / name)
         for file, text in broken_files(mutation, copy).items():

@@ -131,9 +131,19 @@ def set_clock(db: psycopg.Connection[Any], now: str = NOW) -> None:
     db.execute("select set_config('booking.fake_now', %s, false)", (now,))
 
 
+def limit_calls(db: psycopg.Connection[Any], per_minute: int) -> None:
+    """Let each client make so many calls a minute of each function."""
+    db.execute(
+        "update booking.settings set reads_per_minute = %(limit)s, reserves_per_minute = %(limit)s,"
+        " bookings_per_minute = %(limit)s, recalculations_per_minute = %(limit)s",
+        {"limit": per_minute},
+    )
+
+
 def make_salon(db: psycopg.Connection[Any]) -> Salon:
-    """Insert the tenant and open the clock at NOW."""
+    """Insert the tenant, open the clock at NOW, and let callers call as often as they like."""
     set_clock(db)
+    limit_calls(db, 1_000_000)
     tenant = insert(db, "tenants", name="Salon", timezone="Europe/Berlin", booking_horizon_days=10)
     location = insert(db, "locations", tenant_id=tenant, name="Mitte")
     cut = insert(

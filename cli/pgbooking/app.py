@@ -183,6 +183,40 @@ def status(database_url: DatabaseUrl = None, json: Json = False) -> None:
         raise typer.Exit(EXIT_FOUND)
 
 
+@app.command(epilog="Example: [bold]pgbooking sql --supabase supabase/migrations[/bold]")
+def sql(
+    supabase: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Into DIR, a project's supabase/migrations: what `supabase db push` applies.",
+        ),
+    ] = None,
+    realtime: Annotated[
+        bool,
+        typer.Option("--realtime", help="With --supabase: broadcast which calendars change, too."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write pgbooking's SQL as files for other tools to apply. Connects to nothing.
+
+    --supabase: each migration is a file with a name of its own for ever, so that a second run, or
+    a newer version of pgbooking, only adds files. What a push has applied, `pgbooking status`
+    knows.
+
+    Exit code 1: a file that is there differs from what would be written. Nothing is written then.
+    """
+    from pgbooking import supabase as for_supabase
+
+    if supabase is None:
+        raise typer.BadParameter("say what for: --supabase DIR")
+    report = for_supabase.write(supabase, realtime=realtime)
+    if json:
+        print_json(report)
+    else:
+        for_supabase.print_report(report)
+
+
 @app.command(epilog="Example: [bold]pgbooking seed --tenants 3 --staff 20 --random-seed 7[/bold]")
 def seed(
     tenants: Annotated[int, typer.Option(min=1, max=1000)] = 1,
@@ -310,6 +344,50 @@ def backfill(
     else:
         backfilling.print_report(report)
     if report.failed or report.interrupted:
+        raise typer.Exit(EXIT_FOUND)
+
+
+@app.command(
+    "explain",
+    epilog="Example: [bold]pgbooking explain --tenant salon --staff Anna "
+    "--at 2018-04-03T10:00+02:00[/bold]",
+)
+def explain_(
+    tenant: Annotated[str, typer.Option(metavar="ID|SLUG", help="Whose calendar.")],
+    staff: Annotated[
+        str, typer.Option(metavar="ID|NAME", help="Who: id, external id or whole name.")
+    ],
+    at: Annotated[
+        datetime,
+        typer.Option(
+            parser=parse_now, metavar="TIME", help="When it begins (UTC unless it has an offset)."
+        ),
+    ],
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", metavar="CODE", help="Only this service; else all they offer."),
+    ] = None,
+    now: Now = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Say why a person can or cannot be booked at a time.
+
+    For each place where they work and each kind of slot that they offer: every rule in order,
+    passed or failed, with the rows that decided; and that day at a glance.
+
+    Exit code 1: none of them can be booked.
+    """
+    from pgbooking import explain as explaining
+    from pgbooking.connection import connected
+
+    with connected(database_url, now=now) as connection:
+        report = explaining.explain(connection, tenant, staff, at, type_)
+        if json:
+            print_json(report)
+        else:
+            explaining.print_report(connection, report)
+    if not report.is_available:
         raise typer.Exit(EXIT_FOUND)
 
 

@@ -1,19 +1,19 @@
 -- Who is calling: the token's claims, as PostgREST sets them, and nothing else. A setting that was
 -- never set reads as null, one that was set in an earlier transaction as ''. No locks.
-create or replace function booking.token_claims() returns jsonb
+create or replace function booking.caller_claims() returns jsonb
 language sql stable parallel safe
 set search_path = ''
 as $$
   select nullif(current_setting('request.jwt.claims', true), '')::jsonb
 $$;
 
-comment on function booking.token_claims() is 'The claims of the caller''s token, or null.';
+comment on function booking.caller_claims() is 'The claims of the caller''s token, or null.';
 
 create or replace function booking.caller_role() returns text
 language sql stable parallel safe
 set search_path = ''
 as $$
-  select booking.token_claims() ->> 'role'
+  select booking.caller_claims() ->> 'role'
 $$;
 
 comment on function booking.caller_role() is 'The role that the caller''s token names, or null.';
@@ -24,13 +24,29 @@ language sql stable parallel safe
 set search_path = ''
 as $$
   select case
-    when booking.token_claims() ->> 'sub'
+    when booking.caller_claims() ->> 'sub'
       ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
-    then (booking.token_claims() ->> 'sub')::uuid
+    then (booking.caller_claims() ->> 'sub')::uuid
   end
 $$;
 
 comment on function booking.caller_id() is 'The signed-in caller: the sub of their token, or null.';
+
+-- What is no object is no membership; whoever makes tokens may have put anything there.
+create or replace function booking.caller_memberships()
+returns table (tenant_id text, membership jsonb)
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select m.key, m.value
+  from booking.caller_claims() as c(claims)
+  cross join jsonb_each(case jsonb_typeof(c.claims #> '{app_metadata,tenants}')
+    when 'object' then c.claims #> '{app_metadata,tenants}'
+  end) as m
+$$;
+
+comment on function booking.caller_memberships() is
+  'The memberships that the caller''s token claims: tenant id and {"role", "staff_id"}, unchecked.';
 
 -- The tenants whose calendars the token's bearer may see (p_role null) or, as "admin" or "staff",
 -- write; and the people whom staff are, in whichever tenant. Policies ask them once per query.
@@ -40,7 +56,7 @@ set search_path = ''
 as $$
   select array(
     select m.key::uuid
-    from jsonb_each(booking.token_claims() #> '{app_metadata,tenants}') as m(key, membership)
+    from booking.caller_memberships() as m(key, membership)
     where m.key ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
       and m.membership ->> 'role' in ('admin', 'staff')
       and (p_role is null or m.membership ->> 'role' = p_role)
@@ -56,7 +72,7 @@ set search_path = ''
 as $$
   select array(
     select (m.membership ->> 'staff_id')::uuid
-    from jsonb_each(booking.token_claims() #> '{app_metadata,tenants}') as m(key, membership)
+    from booking.caller_memberships() as m(key, membership)
     where m.membership ->> 'role' = 'staff' and m.membership ->> 'staff_id'
       ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
   )
@@ -72,7 +88,7 @@ set search_path = ''
 as $$
   select coalesce(
     booking.caller_role() = 'service_role'
-    or booking.token_claims() #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
+    or booking.caller_claims() #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
       in ('admin', 'staff'),
     false
   )
@@ -89,7 +105,7 @@ language plpgsql stable parallel safe
 set search_path = ''
 as $$
 declare
-  v_claims jsonb := booking.token_claims();
+  v_claims jsonb := booking.caller_claims();
   v_membership jsonb := v_claims #> array['app_metadata', 'tenants', p_tenant_id::text];
 begin
   return coalesce(

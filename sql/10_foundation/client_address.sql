@@ -29,20 +29,26 @@ comment on function booking.client_address() is
   'The caller''s address, as the outermost trusted proxy saw it, or null.';
 
 -- One household is one client: an IPv6 address counts by its /64.
+create or replace function booking.client_network() returns inet
+language sql stable parallel unsafe
+set search_path = ''
+as $$
+  select case
+    when family(a.address) = 6 then network(set_masklen(a.address, 64))
+    else a.address
+  end
+  from booking.client_address() as a(address)
+$$;
+
+comment on function booking.client_network() is
+  'The caller''s address, or of an IPv6 address its /64; null where there is none.';
+
 create or replace function booking.address_hash() returns bytea
 language sql stable parallel unsafe
 set search_path = ''
 as $$
-  select sha256(convert_to(
-    s.hash_salt::text || case
-      when family(a.address) = 6 then network(set_masklen(a.address, 64))
-      else a.address
-    end,
-    'UTF8'
-  ))
+  select sha256(convert_to(s.hash_salt::text || booking.client_network(), 'UTF8'))
   from booking.settings s
-  cross join booking.client_address() as a(address)
-  where a.address is not null
 $$;
 
 comment on function booking.address_hash() is

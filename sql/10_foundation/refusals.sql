@@ -35,7 +35,7 @@ language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin
-  if booking.token_claims() is not null
+  if booking.caller_claims() is not null
     and not pg_has_role(current_user, 'booking_owner', 'member')
     and not (
       (tg_op = 'DELETE' or booking.caller_may_write(

@@ -17,6 +17,9 @@
 -- timeouts that callers have (Supabase: 3 s for anon): waiting in vain is on record, too. It
 -- counts anew for each wait, so running out of time, which comes once, is caught as well.
 --
+-- Calls are counted before anything else; what is too many is refused and leaves no audit row, or a
+-- flood would fill the disk. The count is kept whatever becomes of the call.
+--
 -- Runs as the owner because callers may touch no table. Who they are, token claims say; each worker
 -- asks before it does anything. Read-only transactions (GET) fail with 25006 at the audit row.
 create or replace function booking.attempt(p_action text, p_request jsonb) returns jsonb
@@ -30,17 +33,33 @@ declare
   v_session_hash bytea := sha256(convert_to(p_request ->> 'session_id', 'UTF8'));
   v_appointment booking.appointments;
   v_slot booking.availability_slots;
+  v_tenant_id uuid;
+  v_seconds integer;
   v_answer jsonb;
   v_code text;
   v_message text;
   v_details text;
   v_hint text;
 begin
+  v_seconds := booking.seconds_to_wait(p_action);
+  if v_seconds > 0 then
+    return booking.refuse_calls(v_seconds);
+  end if;
+
   v_appointment := booking.find_appointment(v_request);
   if v_appointment.tenant_id is not null then
     v_request := v_request || jsonb_build_object('tenant_id', v_appointment.tenant_id);
   end if;
   v_slot := booking.find_slot(v_request, v_session_hash);
+
+  -- A member's own tenant is known without an appointment or slot; a stranger's word is not.
+  v_tenant_id := coalesce(
+    v_appointment.tenant_id, v_slot.tenant_id,
+    case
+      when booking.caller_is_member((v_request ->> 'tenant_id')::uuid)
+      then (v_request ->> 'tenant_id')::uuid
+    end
+  );
 
   -- Tells the triggers that this is no direct write.
   perform set_config('booking.is_audited', 'on', true);
@@ -63,6 +82,10 @@ begin
           v_answer := booking.cancel_appointment(v_appointment, v_request);
         when 'record_payment' then
           v_answer := booking.record_payment(v_appointment, v_request);
+        when 'set_working_hours' then
+          v_answer := booking.set_working_hours(v_request);
+        when 'recalculate_availability' then
+          v_answer := booking.recalculate_availability(v_request);
       end case;
       exit;
     exception
@@ -101,23 +124,20 @@ begin
     end if;
     v_answer := jsonb_build_object('success', true) || v_answer;
   else
-    v_message := coalesce(v_message, case v_code
-      when 'busy' then 'Too many people are booking here at this moment.'
-      when 'slot_taken' then 'This time is no longer available.'
-      else 'This time can no longer be booked.'
-    end);
-    v_hint := coalesce(v_hint, case v_code
-      when 'busy' then 'Try again in a second.'
-      else 'Choose another time.'
-    end);
-    v_answer := jsonb_build_object(
-      'success', false, 'code', v_code, 'message', v_message,
-      'details', nullif(v_details, ''), 'hint', nullif(v_hint, '')
+    v_answer := booking.refusal(
+      v_code,
+      coalesce(v_message, case v_code
+        when 'busy' then 'Too many people are booking here at this moment.'
+        when 'slot_taken' then 'This time is no longer available.'
+        else 'This time can no longer be booked.'
+      end),
+      v_details,
+      coalesce(v_hint, case v_code
+        when 'busy' then 'Try again in a second.'
+        else 'Choose another time.'
+      end),
+      case v_code when 'busy' then 1 end
     );
-    perform set_config('response.status', booking.refusal_status(v_code)::text, true);
-    if v_code = 'busy' then
-      perform set_config('response.headers', '[{"Retry-After": "1"}]', true);
-    end if;
   end if;
 
   insert into booking.audit_log (
@@ -125,12 +145,15 @@ begin
     appointment_id, staff_id
   )
   values (
-    coalesce(v_appointment.tenant_id, v_slot.tenant_id, c_unknown_tenant), p_action,
+    coalesce(v_tenant_id, v_appointment.tenant_id, c_unknown_tenant), p_action,
     case when v_code is null then 'success' else 'refused' end, v_code,
     booking.caller_id(), coalesce(booking.caller_role(), session_user), v_session_hash,
     booking.address_hash(), (p_request ->> 'slot_id')::uuid,
     coalesce(p_request ->> 'appointment_id', v_answer ->> 'appointment_id')::uuid,
-    coalesce(v_slot.staff_id, v_appointment.staff_id)
+    coalesce(
+      v_slot.staff_id, v_appointment.staff_id,
+      case when v_tenant_id is not null then (v_request ->> 'staff_id')::uuid end
+    )
   );
   return v_answer;
 end

@@ -1,9 +1,8 @@
 -- What a session holds, with all that is needed to show it and go on. The session id is a bearer
 -- secret and must not stand in an address: a read-only transaction (GET) is refused with 25006,
--- which PostgREST answers with 405. Runs as the owner because callers may not read holds. Writes
--- and locks nothing, and is no attempt.
-create or replace function booking.get_reservations(p_session_id text) returns jsonb
-language plpgsql volatile parallel unsafe security definer
+-- which PostgREST answers with 405. In the frame of booking.answer; writes and locks nothing.
+create or replace function booking.get_reservations(p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin
@@ -13,7 +12,9 @@ begin
       message = 'get_reservations is for POST: a session_id must not stand in an address';
   end if;
 
-  return jsonb_build_object('success', true, 'reservations', coalesce((
+  perform booking.require_length('session_id', p_request ->> 'session_id', 16, 128, true);
+
+  return jsonb_build_object('reservations', coalesce((
     select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
       'slot_id', h.slot_id,
       'tenant_id', h.tenant_id,
@@ -34,11 +35,11 @@ begin
     join booking.slot_shapes sh on sh.tenant_id = h.tenant_id and sh.id = h.shape_id
     left join booking.appointment_types y
       on y.tenant_id = h.tenant_id and y.id = h.appointment_type_id
-    where h.session_hash = sha256(convert_to(p_session_id, 'UTF8'))
+    where h.session_hash = sha256(convert_to(p_request ->> 'session_id', 'UTF8'))
       and h.expires_at > booking.now()
   ), '[]'));
 end
 $$;
 
-comment on function booking.get_reservations(text) is
+comment on function booking.get_reservations(jsonb) is
   'Worker of api.get_reservations: the live holds of a session.';

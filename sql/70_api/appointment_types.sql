@@ -4,7 +4,8 @@ select
   y.id, y.tenant_id, y.shape_id, y.code, y.name, y.duration_minutes, y.price_cents, y.currency,
   y.requires_payment, y.capacity
 from booking.appointment_types y
-where exists (select from booking.tenants t where t.id = y.tenant_id);
+where y.is_active
+  and exists (select from booking.tenants t where t.id = y.tenant_id and t.is_active);
 
 comment on view api.appointment_types is
   'Services that can be booked

@@ -36,5 +36,5 @@ comment on view api.appointments is
 Customers see their own, a tenant''s staff and admins all of the tenant''s. Staff book by inserting
 (any time and length, without a slot) and update times, status (confirmed, completed, no_show,
 cancelled), customer and notes in their own calendar, admins in everyone''s. Times are instants;
-timezone is the IANA name in which to show them. Names are null where person, place or service is no
-longer active.';
+timezone is the IANA name in which to show them. To customers names are null where person, place or
+service is no longer active.';

@@ -5,12 +5,16 @@ select
   s.id, s.tenant_id, s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time,
   s.duration_minutes, greatest(s.seats_left, 1) as seats_left, s.is_available
 from booking.availability_slots s
-where exists (select from booking.tenants t where t.id = s.tenant_id)
+where exists (select from booking.tenants t where t.id = s.tenant_id and t.is_active)
   and exists (
-    select from booking.staff p where p.tenant_id = s.tenant_id and p.id = s.staff_id
+    select
+    from booking.staff p
+    where p.tenant_id = s.tenant_id and p.id = s.staff_id and p.is_active
   )
   and exists (
-    select from booking.locations l where l.tenant_id = s.tenant_id and l.id = s.location_id
+    select
+    from booking.locations l
+    where l.tenant_id = s.tenant_id and l.id = s.location_id and l.is_active
   );
 
 comment on view api.availability_slots is

@@ -23,5 +23,5 @@ comment on function api.cancel_appointment(uuid, text, text, uuid) is
 For its customer and whoever has its manage_token, until the tenant''s notice before its start, and
 for the tenant''s staff. The reason (at most 1,000 characters) is kept.
 Answers {"success": true, "appointment_id", "status": "cancelled", "message"}. Refusals: too_late,
-invalid_status 409; not_found 404; invalid_request 400; not_authenticated 401; forbidden 403; busy
-503.';
+invalid_status 409; not_found 404; invalid_request 400; not_authenticated 401; forbidden 403;
+rate_limited 429; busy 503.';

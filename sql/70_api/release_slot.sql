@@ -19,4 +19,4 @@ $$;
 comment on function api.release_slot(uuid, text, uuid) is
   'Give a held slot back
 Answers {"success": true, "slot_id", "message"}. Refusals: not_found 404 (this session does not hold
-it, or no longer); invalid_request 400; busy 503.';
+it, or no longer); invalid_request 400; rate_limited 429; busy 503.';

@@ -36,4 +36,4 @@ beyond the days that availability_slots shows needs staff_id, location_id and st
 Answers {"success": true, "appointment_id", "slot_id", "staff_id", "location_id", "start_time",
 "end_time" (UTC), "seat", "message"}; refused, the appointment stays where it is. Refusals:
 slot_taken, appointment_conflict, too_late, invalid_status 409; not_found, slot_not_found 404;
-invalid_request 400; not_authenticated 401; forbidden 403; busy 503.';
+invalid_request 400; not_authenticated 401; forbidden 403; rate_limited 429; busy 503.';

@@ -33,4 +33,4 @@ that availability_slots shows needs tenant_id, staff_id, location_id and start_t
 Answers {"success": true, "slot_id", "reserved_until" (UTC), "seat", "price_cents", "currency",
 "message"}. Asked again by the same session, the answer is the same, and so is its end. Holds of the
 session that overlap are replaced. Refusals: slot_taken, hold_limit_reached, appointment_conflict
-409; slot_not_found 404; invalid_request 400; busy 503.';
+409; slot_not_found 404; invalid_request 400; rate_limited 429; busy 503.';

@@ -2,7 +2,8 @@
 create or replace view api.staff with (security_invoker = true) as
 select s.id, s.tenant_id, s.display_name
 from booking.staff s
-where exists (select from booking.tenants t where t.id = s.tenant_id);
+where s.is_active
+  and exists (select from booking.tenants t where t.id = s.tenant_id and t.is_active);
 
 comment on view api.staff is
   'People who can be booked

@@ -132,6 +132,35 @@ where tenant_id = %(tenant)s and staff_id = any (%(staff_ids)s) and duration_min
 order by start_time
 """
 
+# What anybody asks for, beside the view that PostgREST could read instead.
+LISTING = """
+select api.get_available_slots(%(tenant)s, current_date, current_date + %(days)s - 1,
+  staff_id => %(staff_id)s, duration_minutes => %(minutes)s)
+"""
+NEXT = "select api.get_next_available(%(tenant)s)"
+EXPLAIN = """
+select api.explain_availability(%(tenant)s, %(staff_id)s, s.start_time)
+from (
+  select start_time from api.availability_slots
+  where tenant_id = %(tenant)s and staff_id = %(staff_id)s
+  order by start_time limit 1 offset 100
+) as s
+"""
+VIEW = """
+select id, staff_id, start_time, end_time, duration_minutes, location_id, seats_left
+from api.availability_slots
+where tenant_id = %(tenant)s and start_time >= current_date
+  and start_time < current_date + %(days)s::integer
+order by start_time, id limit %(limit)s
+"""
+VIEW_OF_ONE = VIEW.replace(
+    "order by", "and staff_id = %(staff_id)s and duration_minutes = %(minutes)s order by"
+)
+RESERVE = "select api.reserve_slot(%s, %s) ->> 'success'"
+UNLIMITED = """
+update booking.settings set reads_per_minute = 1000000, reserves_per_minute = 1000000
+"""
+
 CHANGES = [
     ("one appointment inserted", INSERT),
     ("that appointment cancelled", CANCEL),
@@ -212,6 +241,7 @@ class Benchmark:
         )
         results.figures += self._changes()
         results.figures += self._reads()
+        results.figures += self._calls()
         results.differences_afterwards = int(
             self._value("select count(*) from booking.find_differences(%s)", TENANT)
         )
@@ -302,6 +332,80 @@ class Benchmark:
                     for _ in range(self.repeats)
                 ]
             yield Figure(name, statistics.median(times))
+
+    def _calls(self) -> Iterator[Figure]:
+        """Functions of the API as PostgREST calls them by GET, by anonymous callers."""
+        people = [row[0] for row in self.connection.execute("select id from booking.staff")]
+        one = {"tenant": TENANT, "staff_id": people[0], "minutes": None, "limit": 1001}
+        everyone = one | {"staff_id": None}
+        self.connection.execute(UNLIMITED)
+        month = one | {"days": 31, "minutes": 60}
+        for name, call, view, asked in (
+            ("one person's month listed", LISTING, VIEW_OF_ONE, month),
+            (f"{len(people)} people's 60 days, first page", LISTING, VIEW, everyone | {"days": 60}),
+            ("the next five available", NEXT, VIEW, everyone | {"days": 60, "limit": 5}),
+        ):
+            yield Figure(
+                name,
+                self._read(call, asked, "anon"),
+                beside="the view",
+                beside_seconds=self._read(view, asked, "anon"),
+            )
+        yield Figure("one start explained", self._read(EXPLAIN, one, "service_role"))
+        yield self._rate_limited()
+
+    def _read(self, statement: str, parameters: dict[str, Any], role: str) -> float:
+        """The median of some read-only transactions, warm."""
+        times = []
+        for _ in range(self.repeats + 1):
+            with self.connection.transaction():
+                self.connection.execute("set transaction read only")
+                self._call_as(role, "GET", "{}")
+                times.append(
+                    _seconds(lambda: self.connection.execute(statement, parameters).fetchall())
+                )
+        return statistics.median(times[1:])
+
+    def _call_as(self, role: str, method: str, headers: str) -> None:
+        self.connection.execute(
+            "select set_config('request.jwt.claims', %s, true), set_config('role', %s, true),"
+            " set_config('request.method', %s, true), set_config('request.headers', %s, true)",
+            [f'{{"role": "{role}"}}', role, method, headers],
+        )
+
+    def _rate_limited(self) -> Figure:
+        """Reserving by one client whose calls are counted, beside one who has no address."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "select distinct on (staff_id) id from api.availability_slots"
+                " where start_time > now() + interval '1 day' order by staff_id, start_time"
+            )
+            slots = [row[0] for row in cursor.fetchall()]
+        times: dict[str, list[float]] = {'{"x-forwarded-for": "192.0.2.1"}': [], "{}": []}
+        self.connection.execute("update booking.settings set trusted_proxies = 1")
+        for number in range(self.repeats * 5):
+            for headers, taken in times.items():
+                self.connection.execute("delete from booking.slot_reservations")
+                self.connection.execute(
+                    "update booking.settings set trusted_proxies = %s", [int(headers != "{}")]
+                )
+                taken.append(self._reserve(slots[number % len(slots)], headers))
+        self.connection.execute("delete from booking.slot_reservations")
+        counted, uncounted = (statistics.median(taken) for taken in times.values())
+        return Figure(
+            "reserve_slot, counted", counted, beside="not counted", beside_seconds=uncounted
+        )
+
+    def _reserve(self, slot: object, headers: str) -> float:
+        """One call with its commit."""
+        began = time.perf_counter()
+        with self.connection.transaction():
+            self._call_as("anon", "POST", headers)
+            [(success,)] = self.connection.execute(
+                RESERVE, [slot, "benchmark-session-0123456789"]
+            ).fetchall()
+        assert success == "true"
+        return time.perf_counter() - began
 
     def _measured(self, step: Callable[[], None]) -> tuple[float, Written]:
         before = self._written()

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +17,7 @@ from tests.api import ANON, SERVICE, Answer, Caller, member
 from tests.booking.booked import (
     ADA,
     SESSION,
+    admin_of,
     audit_rows,
     call,
     create,
@@ -28,14 +28,14 @@ from tests.booking.booked import (
     user_of,
 )
 from tests.booking.conftest import AUGUSTAS_DATA, Town, at, named, offered
+from tests.booking.refusals_in_sql import functions, possible_refusals
 from tests.salon import set_clock
-
-SQL = Path(__file__).parents[2] / "sql"
 
 UNKNOWN_TENANT = UUID(int=0)
 
 STATUS = {
     "invalid_request": 400,
+    "range_too_large": 400,
     "not_authenticated": 401,
     "forbidden": 403,
     "not_found": 404,
@@ -715,6 +715,190 @@ def paying_while_the_appointment_is_locked(town: Town) -> Request:
     return payment_of(town)
 
 
+# set_working_hours
+
+
+def week_of(town: Town, caller: Caller | None = None, **changes: object) -> Request:
+    """An admin gives somebody a Monday, but for these changes."""
+    arguments: dict[str, Any] = {
+        "tenant_id": town.salon.tenant,
+        "staff_id": town.salon.person,
+        "hours": [monday(town)],
+    }
+    return request(town.salon.tenant, caller or admin_of(town.salon), **(arguments | changes))
+
+
+def monday(town: Town, **changes: object) -> dict[str, Any]:
+    """An entry of "hours"."""
+    entry = {
+        "location_id": str(town.salon.location),
+        "weekday": 1,
+        "start_time": "09:00",
+        "end_time": "17:00",
+    }
+    return entry | changes
+
+
+def id_array(*ids: UUID) -> str:
+    """What PostgREST makes of a JSON list of ids."""
+    return "{" + ",".join(map(str, ids)) + "}"
+
+
+@refused("set_working_hours", "not_authenticated", "Nobody is signed in.", hint="Sign in.")
+def setting_hours_as_nobody(town: Town) -> Request:
+    return replace(week_of(town, Caller("authenticated")), tenant=UNKNOWN_TENANT)
+
+
+@refused(
+    "set_working_hours",
+    "invalid_request",
+    "tenant_id is missing; expected the id of a tenant.",
+)
+def setting_hours_of_no_tenant(town: Town) -> Request:
+    return replace(week_of(town, tenant_id=None), tenant=UNKNOWN_TENANT)
+
+
+@refused(
+    "set_working_hours",
+    "invalid_request",
+    "staff_id is missing; expected the id of a person.",
+)
+def setting_hours_of_nobody(town: Town) -> Request:
+    return week_of(town, staff_id=None)
+
+
+@refused(
+    "set_working_hours",
+    "invalid_request",
+    "valid_from is infinity; expected a date from 1900-01-01 to 9999-12-31.",
+)
+def setting_hours_from_the_end_of_time(town: Town) -> Request:
+    return week_of(town, valid_from="infinity")
+
+
+@refused(
+    "set_working_hours",
+    "invalid_request",
+    "staff_id and copy_to_staff_ids name 21 people; expected at most 20.",
+)
+def setting_hours_of_too_many(town: Town) -> Request:
+    return week_of(town, copy_to_staff_ids=id_array(*(uuid4() for _ in range(20))))
+
+
+@refused("set_working_hours", "not_found", "There is no such person.")
+def setting_hours_of_a_stranger(town: Town) -> Request:
+    return week_of(town, copy_to_staff_ids=id_array(town.neighbour.person))
+
+
+@refused("set_working_hours", "forbidden", "These are a colleague's working hours.")
+def setting_hours_of_a_colleague(town: Town) -> Request:
+    return week_of(town, member(uuid4(), town.salon.tenant, "staff", town.colleague))
+
+
+@refused("set_working_hours", "invalid_request", "hours is missing; expected a list.")
+def setting_no_hours(town: Town) -> Request:
+    return week_of(town, hours=None)
+
+
+@refused("set_working_hours", "invalid_request", "hours has 101 entries; expected at most 100.")
+def setting_too_many_hours(town: Town) -> Request:
+    return week_of(town, hours=[monday(town)] * 101)
+
+
+@refused(
+    "set_working_hours",
+    "invalid_request",
+    'hours[1].weekday is "8"; expected a number from 1 (Monday) to 7.',
+)
+def setting_hours_of_an_eighth_day(town: Town) -> Request:
+    return week_of(town, hours=[monday(town), monday(town, weekday=8)])
+
+
+@refused("set_working_hours", "busy", TOO_BUSY, hint=IN_A_SECOND)
+def setting_hours_while_the_calendar_is_locked(town: Town) -> Request:
+    town.lock(LOCKED_CALENDARS)
+    return week_of(town)
+
+
+# recalculate_availability
+
+
+def recalculation_of(town: Town, caller: Caller = SERVICE, **changes: object) -> Request:
+    """The service recalculates a day, but for these changes."""
+    arguments: dict[str, Any] = {
+        "tenant_id": town.salon.tenant,
+        "start_date": "2026-03-03",
+        "end_date": "2026-03-03",
+    }
+    return request(town.salon.tenant, caller, **(arguments | changes))
+
+
+@refused("recalculate_availability", "forbidden", "Recalculating is for the service.")
+def recalculating_with_a_token_that_is_not_the_services(town: Town) -> Request:
+    # As with record_payment, the worker does not rely on the grant.
+    admin = admin_of(town.salon)
+    return recalculation_of(town, Caller("service_role", {**admin.claims, "role": "authenticated"}))
+
+
+@refused(
+    "recalculate_availability",
+    "invalid_request",
+    "tenant_id is missing; expected the id of a tenant.",
+)
+def recalculating_no_tenant(town: Town) -> Request:
+    return replace(recalculation_of(town, tenant_id=None), tenant=UNKNOWN_TENANT)
+
+
+@refused("recalculate_availability", "invalid_request", "end_date is missing; expected a date.")
+def recalculating_without_an_end(town: Town) -> Request:
+    return recalculation_of(town, end_date=None)
+
+
+@refused(
+    "recalculate_availability",
+    "invalid_request",
+    "start_date is -infinity; expected a date from 1900-01-01 to 9999-12-31.",
+)
+def recalculating_from_the_beginning_of_time(town: Town) -> Request:
+    return recalculation_of(town, start_date="-infinity")
+
+
+@refused(
+    "recalculate_availability",
+    "invalid_request",
+    "end_date is 2026-03-02; expected no date before start_date, 2026-03-03.",
+)
+def recalculating_backwards(town: Town) -> Request:
+    return recalculation_of(town, end_date="2026-03-02")
+
+
+@refused(
+    "recalculate_availability",
+    "range_too_large",
+    "start_date and end_date name 732 days; expected at most 731.",
+    hint="Ask for fewer days at a time.",
+)
+def recalculating_too_much(town: Town) -> Request:
+    return recalculation_of(town, start_date="2026-01-01", end_date="2028-01-02")
+
+
+@refused("recalculate_availability", "not_found", "There is no such tenant.")
+def recalculating_an_unknown_tenant(town: Town) -> Request:
+    unknown = uuid4()
+    return replace(recalculation_of(town, tenant_id=unknown), tenant=unknown)
+
+
+@refused("recalculate_availability", "not_found", "There is no such person (staff_id).")
+def recalculating_a_stranger(town: Town) -> Request:
+    return recalculation_of(town, staff_id=town.neighbour.person)
+
+
+@refused("recalculate_availability", "busy", TOO_BUSY, hint=IN_A_SECOND)
+def recalculating_while_the_calendar_is_locked(town: Town) -> Request:
+    town.lock(LOCKED_CALENDARS)
+    return recalculation_of(town)
+
+
 # What each of them must look like
 
 
@@ -805,36 +989,6 @@ def secrets(town: Town) -> list[str]:
 # Whether the list is complete
 
 
-def functions() -> dict[str, str]:
-    """The text of each function of schema booking."""
-    texts = {}
-    for path in SQL.rglob("*.sql"):
-        for text in path.read_text().split("create or replace function booking.")[1:]:
-            name, _, rest = text.partition("(")
-            texts[name] = re.sub(r"--.*|comment on[^;]*;", "", rest)
-    return texts
-
-
-def refusals(text: str) -> list[tuple[str, str]]:
-    """The code and the message (as a pattern) of each refusal that a function gives itself."""
-    found = re.findall(r"booking\.refuse\(\s*'(\w+)',\s*(?:format\(\s*)?'((?:[^']|'')*)'", text)
-    assert len(found) == text.count("booking.refuse("), f"a refusal of another form in {text}"
-    return [
-        (code, re.escape(message.replace("''", "'")).replace("%s", ".*")) for code, message in found
-    ]
-
-
-def reached_from(name: str, texts: dict[str, str]) -> set[str]:
-    """A function and all that it calls, however far down."""
-    reached: set[str] = set()
-    ahead = {name}
-    while ahead:
-        reached |= ahead
-        called = {call for name in ahead for call in re.findall(r"booking\.(\w+)\(", texts[name])}
-        ahead = (called & texts.keys()) - reached
-    return reached
-
-
 NEVER_GIVEN = {
     # The service comes this far, and nobody else.
     ("record_payment", "not_authenticated", NOBODY),
@@ -843,18 +997,14 @@ NEVER_GIVEN = {
 
 
 def test_every_refusal_that_a_function_can_give_is_in_the_list() -> None:
-    texts = functions()
-    attempt = texts["attempt"]
+    attempt = functions()["attempt"]
     workers = re.findall(r"when '(\w+)' then\s+v_answer := booking\.\1\(", attempt)
-    assert len(workers) == attempt.count("v_answer := booking.")
+    assert len(workers) == len(re.findall(r"v_answer := booking\.(?!refusal\()", attempt))
     assert set(workers) == {case.function for case in CASES}
 
     shown = {(case.function, case.code, case.message) for case in CASES} | NEVER_GIVEN
     possible = {
-        (worker, code, pattern)
-        for worker in workers
-        for name in reached_from(worker, texts) - {"refuse"}
-        for code, pattern in refusals(texts[name])
+        (worker, code, pattern) for worker in workers for code, pattern in possible_refusals(worker)
     }
     assert len(possible) > len(workers)
     missing = [

@@ -699,3 +699,8 @@ def test_what_is_over_or_cancelled_stays_where_it_is(
     set_clock(salon.db, "2026-03-03 10:00+01")
     salon.db.execute("update booking.appointments set status = %s", (status,))
     assert_stays(salon, booking, slot, "invalid_status", 409, caller(salon))
+
+
+def test_what_is_cancelled_does_not_move_to_where_it_was(salon: Salon, booking: Booking) -> None:
+    salon.db.execute("update booking.appointments set status = 'cancelled'")
+    assert_stays(salon, booking, booking.slot, "invalid_status", 409)

@@ -34,6 +34,7 @@ def test_every_query_says_tenant_unless_it_is_about_the_installation() -> None:
         "migrations_lock",
         "migrations_objects",
         "migrations_recorded",
+        "privileges",
         "verify_now",
         "verify_p4",
     }

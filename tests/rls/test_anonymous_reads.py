@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import errors
 
+from tests.api import ANON
+from tests.rls.acting import acting_as
 from tests.salon import TEN, Salon, insert, set_clock
 
 
-@contextmanager
-def as_anon(db: psycopg.Connection[Any], method: str = "GET") -> Iterator[psycopg.Connection[Any]]:
+def as_anon(
+    db: psycopg.Connection[Any], method: str = "GET"
+) -> AbstractContextManager[psycopg.Connection[Any]]:
     """A request by a caller without a token."""
-    with db.transaction(force_rollback=True):
-        db.execute("set transaction read only" if method == "GET" else "set transaction read write")
-        db.execute(
-            "select set_config('search_path', 'api', true), set_config('role', 'anon', true),"
-            " set_config('request.jwt.claims', '{\"role\": \"anon\"}', true),"
-            " set_config('request.method', %s, true)",
-            (method,),
-        )
-        yield db
+    return acting_as(db, ANON, method=method)
 
 
 def offered(salon: Salon, condition: str = "true") -> int:
@@ -109,49 +102,6 @@ def test_inactive_people_places_and_types_have_no_public_names(salon: Salon) -> 
 def test_a_location_tells_its_tenants_zone_where_it_has_none(salon: Salon) -> None:
     with as_anon(salon.db) as db:
         assert db.execute("select timezone from locations").fetchone() == ("Europe/Berlin",)
-
-
-def test_a_private_column_is_refused_even_in_a_filter(salon: Salon) -> None:
-    for column in ("reserved_by_session", "appointment_id", "reserved_until", "bookable_from"):
-        with as_anon(salon.db) as db, pytest.raises(errors.InsufficientPrivilege):
-            db.execute(f"select id from booking.availability_slots where {column} is null".encode())
-
-
-def test_no_table_can_be_read_whole_or_written(salon: Salon) -> None:
-    tables = [
-        row[0]
-        for row in salon.db.execute(
-            "select relname from pg_class where relnamespace = 'booking'::regnamespace"
-            " and relkind = 'r'"
-        ).fetchall()
-    ]
-    assert len(tables) > 25
-    for table in tables:
-        for statement in (
-            f"select * from booking.{table}",
-            f"delete from booking.{table}",
-            f"insert into booking.{table} default values",
-        ):
-            with as_anon(salon.db, "POST") as db, pytest.raises(errors.InsufficientPrivilege):
-                db.execute(statement.encode())
-
-
-def test_only_what_is_public_can_be_called(salon: Salon) -> None:
-    rows = salon.db.execute(
-        "select p.pronamespace::regnamespace || '.' || p.proname from pg_proc p"
-        " where p.pronamespace in ('booking'::regnamespace, 'api'::regnamespace)"
-        " and has_function_privilege('anon', p.oid, 'execute')"
-    ).fetchall()
-    assert {row[0] for row in rows} == {
-        "booking.now",  # asked by the policies
-        "booking.attempt",
-        "booking.get_reservations",
-        "api.reserve_slot",
-        "api.get_reservations",
-        "api.release_slot",
-        "api.reschedule_appointment",
-        "api.cancel_appointment",
-    }
 
 
 def test_a_fake_clock_is_not_for_callers(salon: Salon) -> None:

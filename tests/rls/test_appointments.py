@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from psycopg import errors
 
 from tests.api import ANON, SERVICE, Caller, customer, member
+from tests.rls.acting import acting_as
 from tests.salon import TEN, Salon, make_salon
 
 USER = uuid4()
@@ -21,32 +18,20 @@ STRANGER = customer(uuid4())
 HOUR = timedelta(hours=1)
 
 
-@contextmanager
-def acting_as(salon: Salon, caller: Caller) -> Iterator[psycopg.Connection[Any]]:
-    """One request of that caller."""
-    with salon.db.transaction():
-        salon.db.execute(
-            "select set_config('search_path', 'api', true), set_config('role', %s, true),"
-            " set_config('request.jwt.claims', %s, true)",
-            (caller.role, json.dumps({"role": caller.role, **caller.claims})),
-        )
-        yield salon.db
-
-
 def visible(salon: Salon, caller: Caller) -> set[UUID]:
-    with acting_as(salon, caller) as db:
+    with acting_as(salon.db, caller, keep=True) as db:
         return {row[0] for row in db.execute("select id from appointments").fetchall()}
 
 
 def update(salon: Salon, caller: Caller, assignment: str, appointment: UUID) -> int:
-    with acting_as(salon, caller) as db:
+    with acting_as(salon.db, caller, keep=True) as db:
         return db.execute(
             f"update appointments set {assignment} where id = %s".encode(), (appointment,)
         ).rowcount
 
 
 def book(salon: Salon, caller: Caller, staff_id: UUID, start: Any = TEN) -> None:
-    with acting_as(salon, caller) as db:
+    with acting_as(salon.db, caller, keep=True) as db:
         db.execute(
             "insert into appointments"
             " (tenant_id, staff_id, location_id, appointment_type_id, start_time, end_time)"
@@ -197,12 +182,15 @@ def test_secrets_are_not_in_the_view(salon: Salon) -> None:
     assert cursor.description is not None
     columns = {column.name for column in cursor.description}
     assert not columns & {"manage_token_hash", "idempotency_key", "request_hash"}
-    with acting_as(salon, admin(salon)) as db, pytest.raises(errors.InsufficientPrivilege):
+    with (
+        acting_as(salon.db, admin(salon), keep=True) as db,
+        pytest.raises(errors.InsufficientPrivilege),
+    ):
         db.execute("select manage_token_hash from booking.appointments")
 
 
 def test_names_and_zone_come_along(salon: Salon, own: UUID) -> None:
-    with acting_as(salon, customer(USER)) as db:
+    with acting_as(salon.db, customer(USER), keep=True) as db:
         row = db.execute(
             "select staff_name, location_name, timezone, appointment_type_name from appointments"
         ).fetchone()
@@ -210,5 +198,8 @@ def test_names_and_zone_come_along(salon: Salon, own: UUID) -> None:
 
 
 def test_nobody_deletes(salon: Salon, own: UUID) -> None:
-    with acting_as(salon, admin(salon)) as db, pytest.raises(errors.InsufficientPrivilege):
+    with (
+        acting_as(salon.db, admin(salon), keep=True) as db,
+        pytest.raises(errors.InsufficientPrivilege),
+    ):
         db.execute("delete from appointments")

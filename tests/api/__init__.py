@@ -1,11 +1,13 @@
 """Calls the functions of schema api the way PostgREST does: one transaction (read-only for GET),
-then role, claims and headers, then the call, then what it says of status and headers."""
+then role, claims and headers, then pre_request, then the call, then what it says of status and
+headers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Any
 from uuid import UUID
 
@@ -60,10 +62,12 @@ class Answer:
 
 
 class Api:
-    """A client of one session. Errors that are no refusals are raised as PostgreSQL raised them."""
+    """A client of one session, with an address of its own. Errors that are no refusals are raised
+    as PostgreSQL raised them."""
 
     def __init__(self, session: psycopg.Connection[Any]) -> None:
         self.session = session
+        self.address = str(IPv4Address("10.0.0.0") + session.info.backend_pid % 2**24)
 
     def call(
         self,
@@ -79,6 +83,7 @@ class Api:
             if method in ("GET", "HEAD"):
                 self.session.execute("set transaction read only")
             self._set_up(caller, method, function, headers or {})
+            self.session.execute("select api.pre_request()")
             body = self._fetch_value(
                 sql.SQL("select api.{}({})").format(
                     sql.Identifier(function),
@@ -111,7 +116,7 @@ class Api:
             "request.method": method,
             "request.path": f"/rpc/{function}",
             "request.headers": json.dumps(
-                {"x-forwarded-for": "192.0.2.1"} | {k.lower(): v for k, v in headers.items()}
+                {"x-forwarded-for": self.address} | {k.lower(): v for k, v in headers.items()}
             ),
             "request.cookies": "{}",
             "response.status": "",

@@ -1,0 +1,50 @@
+-- breaks: a tenant's staff and admins read all of the tenant's; staff write their own, admins
+-- everyone's and those for all; the service works everywhere.
+drop policy if exists members_read on booking.breaks;
+
+create policy members_read on booking.breaks
+for select to authenticated
+using (tenant_id = any ((select booking.member_tenant_ids())::uuid[]));
+
+drop policy if exists members_insert on booking.breaks;
+
+create policy members_insert on booking.breaks
+for insert to authenticated
+with check (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_update on booking.breaks;
+
+create policy members_update on booking.breaks
+for update to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists members_delete on booking.breaks;
+
+create policy members_delete on booking.breaks
+for delete to authenticated
+using (
+  tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+  or (
+    tenant_id = any ((select booking.member_tenant_ids('staff'))::uuid[])
+    and staff_id = any ((select booking.member_staff_ids())::uuid[])
+  )
+);
+
+drop policy if exists service_does_all on booking.breaks;
+
+create policy service_does_all on booking.breaks
+for all to service_role
+using (true)
+with check (true);

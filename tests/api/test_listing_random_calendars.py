@@ -1,0 +1,185 @@
+"""The listing against the public view, row by row, on random calendars.
+
+PGBOOKING_LISTINGS is the number of calendars (default 150), a third of them for each alignment.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from pgbooking.reference_calendar import Calendar
+from tests.api.asking import Slot, ids, listed, local_date, next_available, public
+from tests.booking.booked import call, rows
+from tests.calculator import database
+from tests.calculator.calendars import MadeUpCalendar, insert
+from tests.calculator.strategies import made_up_calendars
+from tests.salon import Salon, limit_calls
+
+CALENDARS = int(os.environ.get("PGBOOKING_LISTINGS", "150"))
+ALIGNMENTS = ("window", "clock", "gapless")
+
+
+@dataclass
+class Seen:
+    """What was compared, so that it cannot be nothing."""
+
+    calendars: int = 0
+    slots: int = 0
+    reserved: int = 0
+    refused: int = 0
+
+
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+def test_the_listing_is_the_public_view_filtered(
+    module_db: psycopg.Connection[Any], alignment: str
+) -> None:
+    seen = Seen()
+
+    @settings(
+        max_examples=-(-CALENDARS // len(ALIGNMENTS)),
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+    )
+    @given(made_up_calendars(alignment), st.data())
+    def compare(made_up: MadeUpCalendar, data: st.DataObject) -> None:
+        with module_db.transaction(force_rollback=True):
+            limit_calls(module_db, 1_000_000)
+            insert(module_db, made_up)
+            people = [person.id for person in made_up.calendar.staff]
+            database.refreshed_slots(module_db, made_up, people)
+            salon = Salon(module_db, made_up.calendar.tenant.id, *(uuid4() for _ in range(4)))
+            compare_all(salon, made_up, data, seen)
+
+    compare()
+    assert seen.slots > seen.calendars > 0
+    assert seen.reserved > 0
+    assert seen.refused > 0
+
+
+def compare_all(salon: Salon, made_up: MadeUpCalendar, data: st.DataObject, seen: Seen) -> None:
+    """The whole listing, one with filters and in pages, the next available, and reserving."""
+    calendar = made_up.calendar
+    if not calendar.tenant.is_active:
+        assert public(salon) == []
+        return
+    shape_of = {
+        str(row["id"]): row["shape_id"]
+        for row in rows(salon, "select id, shape_id from booking.availability_slots")
+    }
+    published = [slot | {"shape_id": shape_of[slot["id"]]} for slot in public(salon)]
+    first = data.draw(st.integers(-2, 3).map(lambda days: made_up.now.date() + day(days)), "first")
+    last = data.draw(st.integers(0, 61).map(lambda days: first + day(days)), "last")
+    expected = [slot for slot in published if first <= date_of(slot, calendar) <= last]
+    assert quietly_listed(salon, first, last) == told(expected)
+    seen.calendars += 1
+    seen.slots += len(expected)
+
+    filters = data.draw(filters_of(calendar), "filters")
+    some = [slot for slot in expected if suits(slot, filters, calendar)]
+    size = data.draw(st.integers(max(1, len(some) // 4), 1000), "max_results")
+    answered = quietly_listed(salon, first, last, max_results=size, **filters)
+    assert told(answered) == told(some)
+
+    everything_now = [slot for slot in published if suits(slot, filters, calendar)]
+    with salon.db.transaction(force_rollback=True):
+        found = next_available(salon, max_results=4, **filters)
+    assert told(found) == told(everything_now[:4])
+
+    if expected:
+        reserve_one(salon, UUID(data.draw(st.sampled_from(ids(expected)), "reserve")), True)
+        seen.reserved += 1
+    hidden = [
+        str(row["id"])
+        for row in rows(
+            salon,
+            "select id from booking.availability_slots where tenant_id = %s",
+            salon.tenant,
+        )
+        if str(row["id"]) not in set(ids(published))
+    ]
+    if hidden:
+        reserve_one(salon, UUID(data.draw(st.sampled_from(sorted(hidden)), "refuse")), False)
+        seen.refused += 1
+
+
+def reserve_one(salon: Salon, slot: UUID, is_listed: bool) -> None:
+    """What is listed can be reserved, and nothing else."""
+    with salon.db.transaction(force_rollback=True):
+        answer = call(salon, "reserve_slot", slot_id=slot, session_id="somebody-with-a-secret")
+    assert answer.code == (None if is_listed else "slot_taken"), answer
+
+
+def quietly_listed(salon: Salon, first: date, last: date, **filters: Any) -> list[Slot]:
+    """The listing, without the settings that a call leaves behind in an open transaction."""
+    with salon.db.transaction(force_rollback=True):
+        return listed(salon, first, last, method="POST", **filters)
+
+
+def day(days: int) -> timedelta:
+    return timedelta(days=days)
+
+
+def told(slots: list[Slot]) -> list[Slot]:
+    """What both sides tell: the view names shapes, the listing of a service its price."""
+    only_one_tells = ("shape_id", "price_cents", "currency")
+    return [
+        {key: value for key, value in slot.items() if key not in only_one_tells} for slot in slots
+    ]
+
+
+def date_of(slot: Slot, calendar: Calendar) -> date:
+    """The slot's local date at its place."""
+    (place,) = [row for row in calendar.locations if str(row.id) == slot["location_id"]]
+    return local_date(slot, ZoneInfo(place.timezone or calendar.tenant.timezone))
+
+
+@st.composite
+def filters_of(draw: st.DrawFn, calendar: Calendar) -> dict[str, Any]:
+    """Some of the filters, of what is active."""
+    filters: dict[str, Any] = {}
+    people = [row.id for row in calendar.staff if row.is_active]
+    places = [row.id for row in calendar.locations if row.is_active]
+    durations = sorted({row.duration_minutes for row in calendar.slot_shapes})
+    choices: dict[str, list[Any]] = {
+        "staff_id": people,
+        "location_id": places,
+        "duration_minutes": durations,
+    }
+    for name, values in choices.items():
+        if draw(st.booleans()) and values:
+            filters[name] = draw(st.sampled_from(values))
+    services = [row.id for row in calendar.appointment_types if row.is_active]
+    if draw(st.booleans()) and services:
+        filters["appointment_type"] = str(draw(st.sampled_from(services)))
+    return filters
+
+
+def suits(slot: Slot, filters: dict[str, Any], calendar: Calendar) -> bool:
+    """Whether a slot passes the filters. The codes of made up services are their ids."""
+    for name, value in filters.items():
+        if name != "appointment_type":
+            if str(slot[name]) != str(value):
+                return False
+            continue
+        (service,) = [row for row in calendar.appointment_types if str(row.id) == value]
+        offered_by = {
+            str(row.staff_id)
+            for row in calendar.assignments
+            if row.appointment_type_id == service.id
+        }
+        if slot["staff_id"] not in offered_by or slot["shape_id"] != service.shape_id:
+            return False
+    return True
