@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import psycopg
@@ -21,8 +22,7 @@ SQL = [text for language, text in BLOCKS if language == "sql"]
 
 def test_every_kind_of_example_is_found() -> None:
     assert len(SQL) >= 6
-    assert len(list(curl_calls())) == 7
-    assert len(list(javascript_calls())) == 6
+    assert len(list(curl_calls())) == 11
 
 
 @pytest.mark.parametrize("text", SQL, ids=lambda text: text.split("(")[0].splitlines()[0])
@@ -55,18 +55,14 @@ def execute_each(db: psycopg.Connection, text: str) -> None:
 
 
 def curl_calls() -> Iterator[tuple[str, list[str]]]:
-    """Functions and the JSON keys that curl sends."""
-    for function, body in re.findall(r"/rpc/(\w+)\".*? --json '(.*?)'", README, re.DOTALL):
+    """Functions and the keys that curl sends, as JSON or in the address."""
+    for function, body in re.findall(r"/rpc/(\w+)\"[^\n]* --json '(.*?)'", README, re.DOTALL):
         yield function, list(json.loads(body))
+    for function, query in re.findall(r"^curl \"\$API/rpc/(\w+)\?(.*)\"$", README, re.MULTILINE):
+        yield function, [name for name, _ in parse_qsl(query)]
 
 
-def javascript_calls() -> Iterator[tuple[str, list[str]]]:
-    """Functions and the keys that supabase-js sends."""
-    for function, body in re.findall(r"\.rpc\('(\w+)', \{ (.*?) \}\)", README):
-        yield function, body.split(", ")
-
-
-@pytest.mark.parametrize(("function", "keys"), [*curl_calls(), *javascript_calls()])
+@pytest.mark.parametrize(("function", "keys"), [*curl_calls()])
 def test_the_calls_name_parameters_and_leave_none_out_that_is_needed(
     module_db: psycopg.Connection, function: str, keys: list[str]
 ) -> None:
@@ -85,7 +81,7 @@ def test_each_code_has_the_status_that_the_database_gives_it(
 ) -> None:
     rows = re.findall(r"^\| (`.*?`) \| (\d{3}) \|", README, re.MULTILINE)
     told = {code: int(status) for codes, status in rows for code in re.findall(r"`(\w+)`", codes)}
-    assert len(told) == 13
+    assert len(told) == 15
     for code, status in told.items():
         given = module_db.execute("select booking.refusal_status(%s)", [code]).fetchone()
         assert given == (status,)
