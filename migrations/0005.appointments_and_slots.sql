@@ -157,9 +157,10 @@ create index availability_slots_id_idx on booking.availability_slots using hash 
 create index availability_slots_tenant_id_staff_id_start_time_idx
   on booking.availability_slots (tenant_id, staff_id, start_time);
 
--- The first free times over all people. Equal starts are many, so it is small.
+-- What readers list of everybody: a full calendar costs no more than an empty one. Equal starts are
+-- many, so it is small.
 create index availability_slots_tenant_id_start_time_idx
-  on booking.availability_slots (tenant_id, start_time);
+  on booking.availability_slots (tenant_id, start_time) where (is_available);
 
 comment on table booking.availability_slots is
   'The published slots: what the calculator says of the tables, kept so by triggers (promise P2).

@@ -7,21 +7,22 @@ set local check_function_bodies = off;
 
 -- sql/10_foundation/cache_control.sql
 
--- How long edges and browsers may keep what a view answers: anonymous answers are everybody's,
--- others nobody else's. Runs as the owner because nobody else may read settings. Reads only.
-create or replace function booking.cache_control() returns text
+-- How long edges and browsers may keep an answer, by default that of a view: anonymous answers are
+-- everybody's, others nobody else's. Runs as the owner because nobody else may read settings. Reads
+-- only.
+create or replace function booking.cache_control(p_seconds integer default null) returns text
 language sql stable parallel safe security definer
 set search_path = ''
 as $$
   select case booking.caller_role()
-    when 'anon' then format('public, max-age=0, s-maxage=%s', s.cache_seconds)
+    when 'anon' then format('public, max-age=0, s-maxage=%s', coalesce(p_seconds, s.cache_seconds))
     else 'private, no-cache'
   end
   from booking.settings s
 $$;
 
-comment on function booking.cache_control() is
-  'The value of Cache-Control for what the caller reads of views.';
+comment on function booking.cache_control(integer) is
+  'The value of Cache-Control for what the caller reads: p_seconds at edges (null: as for views).';
 
 -- sql/10_foundation/caller.sql
 
@@ -163,15 +164,16 @@ declare
   );
   v_proxies integer := (select s.trusted_proxies from booking.settings s);
   v_entry text := v_entries[cardinality(v_entries) - v_proxies + 1];
+  v_address inet;
 begin
-  -- Some proxies add a port: 192.0.2.1:4711, [2001:db8::1]:4711; some write an IPv4 address as
-  -- IPv6.
-  v_entry := coalesce(
-    substring(v_entry from '^\[?(?:::[fF]{4}:)?(\d+\.\d+\.\d+\.\d+)\]?(?::\d+)?$'),
+  -- Some proxies add a port (192.0.2.1:4711, [2001:db8::1]:4711), some write an IPv4 address as
+  -- IPv6 (::ffff:192.0.2.1).
+  v_address := coalesce(
+    substring(v_entry from '^(\d+\.\d+\.\d+\.\d+):\d+$'),
     substring(v_entry from '^\[([0-9a-fA-F:.]+)\](?::\d+)?$'),
     substring(v_entry from '^[0-9a-fA-F:.]+$')
-  );
-  return v_entry::inet;
+  )::inet;
+  return coalesce(substring(host(v_address) from '^::ffff:([0-9.]+)$')::inet, v_address);
 exception when invalid_text_representation then
   return null;
 end
@@ -301,11 +303,15 @@ as $$
 begin
   return jsonb_set(
     custom_access_token_hook.event, '{claims}',
-    coalesce(nullif(custom_access_token_hook.event -> 'claims', 'null'), '{}')
-      || jsonb_build_object('app_metadata',
-        coalesce(nullif(custom_access_token_hook.event #> '{claims,app_metadata}', 'null'), '{}')
-        || booking.token_claims((custom_access_token_hook.event ->> 'user_id')::uuid)
-      )
+    case jsonb_typeof(custom_access_token_hook.event -> 'claims')
+      when 'object' then custom_access_token_hook.event -> 'claims'
+      else '{}'
+    end || jsonb_build_object('app_metadata',
+      case jsonb_typeof(custom_access_token_hook.event #> '{claims,app_metadata}')
+        when 'object' then custom_access_token_hook.event #> '{claims,app_metadata}'
+        else '{}'
+      end || booking.token_claims((custom_access_token_hook.event ->> 'user_id')::uuid)
+    )
   );
 end
 $$;
@@ -441,12 +447,15 @@ begin
   end if;
   v_key := encode(sha256(convert_to(v_settings.hash_salt::text || v_client, 'UTF8')), 'hex');
 
-  -- No more than a minute ahead, or somebody has put the clock back.
+  -- What is further ahead than two minutes shows that somebody has put the clock back. Two and not
+  -- one: another call may have read the clock later and come first.
   insert into booking.rate_limits as r (bucket, key, tat)
   values (p_bucket, v_key, v_now + v_interval)
   on conflict (bucket, key) do update
-  set tat = case when r.tat between v_now and v_now + c_most then r.tat else v_now end + v_interval
-  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + c_most
+  set tat = v_interval + case
+    when r.tat between v_now and v_now + 2 * c_most then r.tat else v_now
+  end
+  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + 2 * c_most
   returning r.tat into v_tat;
   if found then
     return 0;
@@ -698,6 +707,10 @@ declare
   v_busy_from timestamptz;
   v_busy_until timestamptz;
 begin
+  if p_to < p_from then
+    return;
+  end if;
+
   select t.slot_alignment, t.timezone, t.booking_horizon_days
   into v_alignment, v_zone, v_horizon_days
   from booking.tenants t
@@ -2060,6 +2073,8 @@ create or replace function booking.find_open_slots(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_custom_plan
+-- Few rows are expected of the joins, many come: without this the planner sorts them all.
+set enable_sort = off
 set jit = off
 as $$
 declare
@@ -2807,24 +2822,31 @@ begin
       when 'explain_availability' then
         v_answer := booking.explain_availability(p_request);
     end case;
-  exception when sqlstate 'PB001' then
-    get stacked diagnostics
-      v_code = constraint_name,
-      v_message = message_text,
-      v_details = pg_exception_detail,
-      v_hint = pg_exception_hint;
-    return booking.refusal(v_code, v_message, v_details, v_hint);
+  exception
+    when sqlstate 'PB001' then
+      get stacked diagnostics
+        v_code = constraint_name,
+        v_message = message_text,
+        v_details = pg_exception_detail,
+        v_hint = pg_exception_hint;
+      return booking.refusal(v_code, v_message, v_details, v_hint);
+    when query_canceled or lock_not_available then
+      -- Out of time: an error would take the count back.
+      return booking.refusal(
+        'busy', 'This takes too long at the moment.', null, 'Ask for less, or try again.', 1
+      );
   end;
 
   v_answer := jsonb_build_object('success', true) || v_answer;
   if current_setting('request.method', true) in ('GET', 'HEAD') then
-    select format('public, max-age=0, s-maxage=%s', t.cache_seconds) into v_cache_control
-    from booking.tenants t
-    where t.id = coalesce(p_request ->> 'tenant_id', v_answer ->> 'id')::uuid
-      and booking.caller_role() = 'anon';
+    v_cache_control := booking.cache_control((
+      select t.cache_seconds
+      from booking.tenants t
+      where t.id = coalesce(p_request ->> 'tenant_id', v_answer ->> 'id')::uuid
+    ));
     v_etag := format('"%s"', md5(v_answer::text));
     perform set_config('response.headers', jsonb_build_array(
-      jsonb_build_object('Cache-Control', coalesce(v_cache_control, 'private, no-cache')),
+      jsonb_build_object('Cache-Control', v_cache_control),
       jsonb_build_object('ETag', v_etag)
     )::text, true);
 
@@ -2868,7 +2890,8 @@ Cache-Control and ETag; null and status 304 where the caller has that already.';
 -- flood would fill the disk. The count is kept whatever becomes of the call.
 --
 -- Runs as the owner because callers may touch no table. Who they are, token claims say; each worker
--- asks before it does anything. Read-only transactions (GET) fail with 25006 at the audit row.
+-- asks before it does anything. Read-only transactions (GET) fail with 25006 at once: secrets must
+-- not stand in an address, and which write fails first would tell what is free.
 create or replace function booking.attempt(p_action text, p_request jsonb) returns jsonb
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
@@ -2888,6 +2911,12 @@ declare
   v_details text;
   v_hint text;
 begin
+  if current_setting('transaction_read_only') = 'on' then
+    raise exception using
+      errcode = 'read_only_sql_transaction',
+      message = format('%s is for POST: it changes something', p_action);
+  end if;
+
   v_seconds := booking.seconds_to_wait(p_action);
   if v_seconds > 0 then
     return booking.refuse_calls(v_seconds);
@@ -4001,6 +4030,14 @@ begin
     );
   end if;
 
+  if v_location_id is not null then
+    v_staff_ids := array(
+      select p.id
+      from unnest(booking.people_at(v_tenant_id, array[v_location_id])) as p(id)
+      where v_staff_ids is null or p.id = any (v_staff_ids)
+    );
+  end if;
+
   if cardinality(v_staff_ids) = 0 or cardinality(v_shape_ids) = 0 then
     return jsonb_build_object('slots', '[]'::jsonb);
   end if;
@@ -4692,7 +4729,7 @@ $$;
 comment on function booking.require_between(text, numeric, numeric, numeric) is
   'Refuses a number that is smaller or greater (invalid_request); null is none.';
 
--- What lies in the future of calendars and clocks alike; dates and instants may be "infinity".
+-- Dates and instants can be "infinity", or so far away that nothing can be added to them.
 create or replace function booking.require_date(p_field text, p_value date) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -4862,19 +4899,20 @@ begin
   from jsonb_array_elements(p_hours) with ordinality as entry(content, number)
   cross join lateral (
     values
-      (null, jsonb_typeof(entry.content) = 'object', 'an object'),
-      ('location_id', exists (
+      (1, null, jsonb_typeof(entry.content) = 'object', 'an object'),
+      (2, 'location_id', exists (
         select
         from booking.locations l
         where l.tenant_id = p_tenant_id and l.id::text = lower(entry.content ->> 'location_id')
       ), 'the id of one of this tenant''s places'),
-      ('weekday', entry.content ->> 'weekday' ~ '^[1-7]$', 'a number from 1 (Monday) to 7'),
-      ('start_time', entry.content ->> 'start_time' ~ '^([01]\d|2[0-3]):[0-5]\d(:00)?$',
+      (3, 'weekday', entry.content ->> 'weekday' ~ '^[1-7]$', 'a number from 1 (Monday) to 7'),
+      (4, 'start_time', entry.content ->> 'start_time' ~ '^([01]\d|2[0-3]):[0-5]\d(:00)?$',
         'a time like 09:00'),
-      ('end_time', entry.content ->> 'end_time' ~ '^(([01]\d|2[0-3]):[0-5]\d|24:00)(:00)?$',
+      (5, 'end_time', entry.content ->> 'end_time' ~ '^(([01]\d|2[0-3]):[0-5]\d|24:00)(:00)?$',
         'a time like 17:00')
-  ) as field(name, is_good, expected)
+  ) as field(number, name, is_good, expected)
   where not coalesce(field.is_good, false)
+  order by entry.number, field.number
   limit 1;
   if found then
     perform booking.refuse('invalid_request', format(
@@ -5227,7 +5265,8 @@ set search_path = ''
 as $$
 declare
   c_most_rows constant integer := 100;
-  c_most_people constant integer := 20;
+  -- Each is recalculated until the horizon, and callers have seconds.
+  c_most_people constant integer := 10;
   v_tenant_id uuid := (p_request ->> 'tenant_id')::uuid;
   v_staff_id uuid := (p_request ->> 'staff_id')::uuid;
   v_valid_from date := (p_request ->> 'valid_from')::date;
@@ -5282,7 +5321,7 @@ begin
   where h.tenant_id = v_tenant_id and h.staff_id = any (v_staff_ids)
   for update nowait;
 
-  -- One statement, so that no day is ever published without the old hours and the new.
+  -- One statement: its triggers see the whole week, or slots would be deleted and made anew.
   with wanted as (
     select distinct p.staff_id, w.location_id, w.weekday, w.start_time, w.end_time
     from unnest(v_staff_ids) as p(staff_id)
@@ -7089,7 +7128,9 @@ with check (true);
 -- sql/70_api/appointment_types.sql
 
 -- What can be booked, of active tenants.
-create or replace view api.appointment_types with (security_invoker = true) as
+-- A barrier, or a condition of the caller's that fails would tell names of inactive tenants.
+create or replace view api.appointment_types
+with (security_invoker = true, security_barrier = true) as
 select
   y.id, y.tenant_id, y.shape_id, y.code, y.name, y.duration_minutes, y.price_cents, y.currency,
   y.requires_payment, y.capacity
@@ -7311,7 +7352,7 @@ Answers {"success": true, "staff_id", "staff_name", "at", "is_queued", "message"
 "is_available", "rules": [{"rule", "passed", "message", "evidence"}]}]}: for each place and kind of
 slot the rules active, working_time, starts, fit, free, bookable and not_held, in that order; passed
 is null where another rule leaves nothing to ask; evidence is the rows that decided. Refusals:
-not_found 404; invalid_request 400; rate_limited 429.';
+not_found 404; invalid_request 400; rate_limited 429; busy 503.';
 
 -- sql/70_api/get_available_slots.sql
 
@@ -7356,7 +7397,7 @@ page_token with the same arguments.
 Answers {"success": true, "slots": [{"id", "staff_id", "start_time", "end_time" (UTC),
 "duration_minutes", "location_id", "seats_left", "price_cents", "currency"}], "next_page_token"}.
 By GET, with ETag. Refusals: range_too_large, invalid_request 400; not_found 404; rate_limited
-429.';
+429; busy 503.';
 
 -- sql/70_api/get_next_available.sql
 
@@ -7391,7 +7432,7 @@ comment on function api.get_next_available(uuid, text, integer, uuid, uuid, time
 Over all people, or one; from from_time (an instant) on, or from now. max_results is 1 to 100,
 default 5.
 Answers {"success": true, "slots"} as get_available_slots does, by start_time. Refusals:
-invalid_request 400; not_found 404; rate_limited 429.';
+invalid_request 400; not_found 404; rate_limited 429; busy 503.';
 
 -- sql/70_api/get_reservations.sql
 
@@ -7411,7 +7452,8 @@ comment on function api.get_reservations(text) is
   'What a session holds (POST only)
 Answers {"success": true, "reservations": [{"slot_id", "tenant_id", "staff_id", "location_id",
 "start_time", "end_time", "duration_minutes", "seat", "appointment_type", "price_cents", "currency",
-"reserved_until"}]}, times in UTC, by start_time. Refusals: invalid_request 400; rate_limited 429.';
+"reserved_until"}]}, times in UTC, by start_time. Refusals: invalid_request 400; rate_limited
+429; busy 503.';
 
 -- sql/70_api/get_tenant.sql
 
@@ -7430,13 +7472,15 @@ $$;
 comment on function api.get_tenant(text) is
   'Find a business by its public name
 Answers {"success": true, "id", "name", "timezone" (IANA)}. Refusals: not_found 404; invalid_request
-400; rate_limited 429.';
+400; rate_limited 429; busy 503.';
 
 -- sql/70_api/locations.sql
 
 -- Public names of active places of active tenants. The zone comes by scalar subquery and not by a
 -- join: whoever tries to write is told by grants that they may not, and by nothing before.
-create or replace view api.locations with (security_invoker = true) as
+-- A barrier, or a condition of the caller's that fails would tell names of inactive tenants.
+create or replace view api.locations
+with (security_invoker = true, security_barrier = true) as
 select
   l.id, l.tenant_id, l.name,
   coalesce(
@@ -7694,14 +7738,16 @@ comment on function api.set_working_hours(uuid, uuid, jsonb, date, uuid[]) is
 For the tenant''s admins, and staff for themselves. hours is a list of {"location_id", "weekday"
 (1 Monday to 7 Sunday), "start_time", "end_time" (HH:MM, local; 24:00, or over midnight)}, at most
 100; an empty list is a week without work. From valid_from on (null: altogether) these hours replace
-all others, seasons included. copy_to_staff_ids: the same week for colleagues, at most 20 people.
+all others, seasons included. copy_to_staff_ids: the same week for colleagues, at most 10 people.
 Answers {"success": true, "staff_ids", "valid_from", "message"}. Refusals: invalid_request 400;
 not_authenticated 401; forbidden 403; not_found 404; rate_limited 429; busy 503.';
 
 -- sql/70_api/staff.sql
 
 -- Public names of active people of active tenants.
-create or replace view api.staff with (security_invoker = true) as
+-- A barrier, or a condition of the caller's that fails would tell names of inactive tenants.
+create or replace view api.staff
+with (security_invoker = true, security_barrier = true) as
 select s.id, s.tenant_id, s.display_name
 from booking.staff s
 where s.is_active

@@ -750,7 +750,7 @@ MUTATIONS = [
             ),
             (
                 "sql/10_foundation/seconds_to_wait.sql",
-                "  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + c_most\n"
+                "  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + 2 * c_most\n"
                 "  returning r.tat into v_tat;\n  if found then\n    return 0;\n  end if;\n",
                 "  returning r.tat into v_tat;\n    return 0;\n  end if;\n",
             ),
@@ -762,7 +762,7 @@ MUTATIONS = [
         (
             (
                 "sql/10_foundation/seconds_to_wait.sql",
-                "  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + c_most\n",
+                "  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + 2 * c_most\n",
                 "  where r.tat <= v_now + c_most - v_interval\n",
             ),
         ),

@@ -108,7 +108,7 @@ export type Candidate = {
 
 export type Rule = {
   rule: 'active' | 'working_time' | 'starts' | 'fit' | 'free' | 'bookable' | 'not_held'
-  /** Null where a rule before leaves nothing to ask. */
+  /** Null where another rule leaves nothing to ask. */
   passed: boolean | null
   message: string
   /** The rows that decided; of `bookable` the bounds. */

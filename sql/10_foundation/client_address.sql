@@ -11,15 +11,16 @@ declare
   );
   v_proxies integer := (select s.trusted_proxies from booking.settings s);
   v_entry text := v_entries[cardinality(v_entries) - v_proxies + 1];
+  v_address inet;
 begin
-  -- Some proxies add a port: 192.0.2.1:4711, [2001:db8::1]:4711; some write an IPv4 address as
-  -- IPv6.
-  v_entry := coalesce(
-    substring(v_entry from '^\[?(?:::[fF]{4}:)?(\d+\.\d+\.\d+\.\d+)\]?(?::\d+)?$'),
+  -- Some proxies add a port (192.0.2.1:4711, [2001:db8::1]:4711), some write an IPv4 address as
+  -- IPv6 (::ffff:192.0.2.1).
+  v_address := coalesce(
+    substring(v_entry from '^(\d+\.\d+\.\d+\.\d+):\d+$'),
     substring(v_entry from '^\[([0-9a-fA-F:.]+)\](?::\d+)?$'),
     substring(v_entry from '^[0-9a-fA-F:.]+$')
-  );
-  return v_entry::inet;
+  )::inet;
+  return coalesce(substring(host(v_address) from '^::ffff:([0-9.]+)$')::inet, v_address);
 exception when invalid_text_representation then
   return null;
 end

@@ -29,11 +29,15 @@ as $$
 begin
   return jsonb_set(
     custom_access_token_hook.event, '{claims}',
-    coalesce(nullif(custom_access_token_hook.event -> 'claims', 'null'), '{}')
-      || jsonb_build_object('app_metadata',
-        coalesce(nullif(custom_access_token_hook.event #> '{claims,app_metadata}', 'null'), '{}')
-        || booking.token_claims((custom_access_token_hook.event ->> 'user_id')::uuid)
-      )
+    case jsonb_typeof(custom_access_token_hook.event -> 'claims')
+      when 'object' then custom_access_token_hook.event -> 'claims'
+      else '{}'
+    end || jsonb_build_object('app_metadata',
+      case jsonb_typeof(custom_access_token_hook.event #> '{claims,app_metadata}')
+        when 'object' then custom_access_token_hook.event #> '{claims,app_metadata}'
+        else '{}'
+      end || booking.token_claims((custom_access_token_hook.event ->> 'user_id')::uuid)
+    )
   );
 end
 $$;

@@ -55,12 +55,15 @@ begin
   end if;
   v_key := encode(sha256(convert_to(v_settings.hash_salt::text || v_client, 'UTF8')), 'hex');
 
-  -- No more than a minute ahead, or somebody has put the clock back.
+  -- What is further ahead than two minutes shows that somebody has put the clock back. Two and not
+  -- one: another call may have read the clock later and come first.
   insert into booking.rate_limits as r (bucket, key, tat)
   values (p_bucket, v_key, v_now + v_interval)
   on conflict (bucket, key) do update
-  set tat = case when r.tat between v_now and v_now + c_most then r.tat else v_now end + v_interval
-  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + c_most
+  set tat = v_interval + case
+    when r.tat between v_now and v_now + 2 * c_most then r.tat else v_now
+  end
+  where r.tat <= v_now + c_most - v_interval or r.tat > v_now + 2 * c_most
   returning r.tat into v_tat;
   if found then
     return 0;

@@ -58,6 +58,10 @@ declare
   v_busy_from timestamptz;
   v_busy_until timestamptz;
 begin
+  if p_to < p_from then
+    return;
+  end if;
+
   select t.slot_alignment, t.timezone, t.booking_horizon_days
   into v_alignment, v_zone, v_horizon_days
   from booking.tenants t

@@ -29,6 +29,8 @@ create or replace function booking.find_open_slots(
 language plpgsql stable parallel safe
 set search_path = ''
 set plan_cache_mode = force_custom_plan
+-- Few rows are expected of the joins, many come: without this the planner sorts them all.
+set enable_sort = off
 set jit = off
 as $$
 declare

@@ -40,24 +40,31 @@ begin
       when 'explain_availability' then
         v_answer := booking.explain_availability(p_request);
     end case;
-  exception when sqlstate 'PB001' then
-    get stacked diagnostics
-      v_code = constraint_name,
-      v_message = message_text,
-      v_details = pg_exception_detail,
-      v_hint = pg_exception_hint;
-    return booking.refusal(v_code, v_message, v_details, v_hint);
+  exception
+    when sqlstate 'PB001' then
+      get stacked diagnostics
+        v_code = constraint_name,
+        v_message = message_text,
+        v_details = pg_exception_detail,
+        v_hint = pg_exception_hint;
+      return booking.refusal(v_code, v_message, v_details, v_hint);
+    when query_canceled or lock_not_available then
+      -- Out of time: an error would take the count back.
+      return booking.refusal(
+        'busy', 'This takes too long at the moment.', null, 'Ask for less, or try again.', 1
+      );
   end;
 
   v_answer := jsonb_build_object('success', true) || v_answer;
   if current_setting('request.method', true) in ('GET', 'HEAD') then
-    select format('public, max-age=0, s-maxage=%s', t.cache_seconds) into v_cache_control
-    from booking.tenants t
-    where t.id = coalesce(p_request ->> 'tenant_id', v_answer ->> 'id')::uuid
-      and booking.caller_role() = 'anon';
+    v_cache_control := booking.cache_control((
+      select t.cache_seconds
+      from booking.tenants t
+      where t.id = coalesce(p_request ->> 'tenant_id', v_answer ->> 'id')::uuid
+    ));
     v_etag := format('"%s"', md5(v_answer::text));
     perform set_config('response.headers', jsonb_build_array(
-      jsonb_build_object('Cache-Control', coalesce(v_cache_control, 'private, no-cache')),
+      jsonb_build_object('Cache-Control', v_cache_control),
       jsonb_build_object('ETag', v_etag)
     )::text, true);
 

@@ -21,7 +21,8 @@
 -- flood would fill the disk. The count is kept whatever becomes of the call.
 --
 -- Runs as the owner because callers may touch no table. Who they are, token claims say; each worker
--- asks before it does anything. Read-only transactions (GET) fail with 25006 at the audit row.
+-- asks before it does anything. Read-only transactions (GET) fail with 25006 at once: secrets must
+-- not stand in an address, and which write fails first would tell what is free.
 create or replace function booking.attempt(p_action text, p_request jsonb) returns jsonb
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
@@ -41,6 +42,12 @@ declare
   v_details text;
   v_hint text;
 begin
+  if current_setting('transaction_read_only') = 'on' then
+    raise exception using
+      errcode = 'read_only_sql_transaction',
+      message = format('%s is for POST: it changes something', p_action);
+  end if;
+
   v_seconds := booking.seconds_to_wait(p_action);
   if v_seconds > 0 then
     return booking.refuse_calls(v_seconds);

@@ -82,6 +82,14 @@ begin
     );
   end if;
 
+  if v_location_id is not null then
+    v_staff_ids := array(
+      select p.id
+      from unnest(booking.people_at(v_tenant_id, array[v_location_id])) as p(id)
+      where v_staff_ids is null or p.id = any (v_staff_ids)
+    );
+  end if;
+
   if cardinality(v_staff_ids) = 0 or cardinality(v_shape_ids) = 0 then
     return jsonb_build_object('slots', '[]'::jsonb);
   end if;

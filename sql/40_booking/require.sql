@@ -38,7 +38,7 @@ $$;
 comment on function booking.require_between(text, numeric, numeric, numeric) is
   'Refuses a number that is smaller or greater (invalid_request); null is none.';
 
--- What lies in the future of calendars and clocks alike; dates and instants may be "infinity".
+-- Dates and instants can be "infinity", or so far away that nothing can be added to them.
 create or replace function booking.require_date(p_field text, p_value date) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''

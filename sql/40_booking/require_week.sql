@@ -32,19 +32,20 @@ begin
   from jsonb_array_elements(p_hours) with ordinality as entry(content, number)
   cross join lateral (
     values
-      (null, jsonb_typeof(entry.content) = 'object', 'an object'),
-      ('location_id', exists (
+      (1, null, jsonb_typeof(entry.content) = 'object', 'an object'),
+      (2, 'location_id', exists (
         select
         from booking.locations l
         where l.tenant_id = p_tenant_id and l.id::text = lower(entry.content ->> 'location_id')
       ), 'the id of one of this tenant''s places'),
-      ('weekday', entry.content ->> 'weekday' ~ '^[1-7]$', 'a number from 1 (Monday) to 7'),
-      ('start_time', entry.content ->> 'start_time' ~ '^([01]\d|2[0-3]):[0-5]\d(:00)?$',
+      (3, 'weekday', entry.content ->> 'weekday' ~ '^[1-7]$', 'a number from 1 (Monday) to 7'),
+      (4, 'start_time', entry.content ->> 'start_time' ~ '^([01]\d|2[0-3]):[0-5]\d(:00)?$',
         'a time like 09:00'),
-      ('end_time', entry.content ->> 'end_time' ~ '^(([01]\d|2[0-3]):[0-5]\d|24:00)(:00)?$',
+      (5, 'end_time', entry.content ->> 'end_time' ~ '^(([01]\d|2[0-3]):[0-5]\d|24:00)(:00)?$',
         'a time like 17:00')
-  ) as field(name, is_good, expected)
+  ) as field(number, name, is_good, expected)
   where not coalesce(field.is_good, false)
+  order by entry.number, field.number
   limit 1;
   if found then
     perform booking.refuse('invalid_request', format(

@@ -13,7 +13,8 @@ set search_path = ''
 as $$
 declare
   c_most_rows constant integer := 100;
-  c_most_people constant integer := 20;
+  -- Each is recalculated until the horizon, and callers have seconds.
+  c_most_people constant integer := 10;
   v_tenant_id uuid := (p_request ->> 'tenant_id')::uuid;
   v_staff_id uuid := (p_request ->> 'staff_id')::uuid;
   v_valid_from date := (p_request ->> 'valid_from')::date;
@@ -68,7 +69,7 @@ begin
   where h.tenant_id = v_tenant_id and h.staff_id = any (v_staff_ids)
   for update nowait;
 
-  -- One statement, so that no day is ever published without the old hours and the new.
+  -- One statement: its triggers see the whole week, or slots would be deleted and made anew.
   with wanted as (
     select distinct p.staff_id, w.location_id, w.weekday, w.start_time, w.end_time
     from unnest(v_staff_ids) as p(staff_id)

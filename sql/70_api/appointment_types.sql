@@ -1,5 +1,7 @@
 -- What can be booked, of active tenants.
-create or replace view api.appointment_types with (security_invoker = true) as
+-- A barrier, or a condition of the caller's that fails would tell names of inactive tenants.
+create or replace view api.appointment_types
+with (security_invoker = true, security_barrier = true) as
 select
   y.id, y.tenant_id, y.shape_id, y.code, y.name, y.duration_minutes, y.price_cents, y.currency,
   y.requires_payment, y.capacity

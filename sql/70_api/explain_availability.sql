@@ -26,4 +26,4 @@ Answers {"success": true, "staff_id", "staff_name", "at", "is_queued", "message"
 "is_available", "rules": [{"rule", "passed", "message", "evidence"}]}]}: for each place and kind of
 slot the rules active, working_time, starts, fit, free, bookable and not_held, in that order; passed
 is null where another rule leaves nothing to ask; evidence is the rows that decided. Refusals:
-not_found 404; invalid_request 400; rate_limited 429.';
+not_found 404; invalid_request 400; rate_limited 429; busy 503.';

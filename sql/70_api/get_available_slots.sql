@@ -39,4 +39,4 @@ page_token with the same arguments.
 Answers {"success": true, "slots": [{"id", "staff_id", "start_time", "end_time" (UTC),
 "duration_minutes", "location_id", "seats_left", "price_cents", "currency"}], "next_page_token"}.
 By GET, with ETag. Refusals: range_too_large, invalid_request 400; not_found 404; rate_limited
-429.';
+429; busy 503.';

@@ -29,4 +29,4 @@ comment on function api.get_next_available(uuid, text, integer, uuid, uuid, time
 Over all people, or one; from from_time (an instant) on, or from now. max_results is 1 to 100,
 default 5.
 Answers {"success": true, "slots"} as get_available_slots does, by start_time. Refusals:
-invalid_request 400; not_found 404; rate_limited 429.';
+invalid_request 400; not_found 404; rate_limited 429; busy 503.';

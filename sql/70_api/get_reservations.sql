@@ -14,4 +14,5 @@ comment on function api.get_reservations(text) is
   'What a session holds (POST only)
 Answers {"success": true, "reservations": [{"slot_id", "tenant_id", "staff_id", "location_id",
 "start_time", "end_time", "duration_minutes", "seat", "appointment_type", "price_cents", "currency",
-"reserved_until"}]}, times in UTC, by start_time. Refusals: invalid_request 400; rate_limited 429.';
+"reserved_until"}]}, times in UTC, by start_time. Refusals: invalid_request 400; rate_limited
+429; busy 503.';

@@ -13,4 +13,4 @@ $$;
 comment on function api.get_tenant(text) is
   'Find a business by its public name
 Answers {"success": true, "id", "name", "timezone" (IANA)}. Refusals: not_found 404; invalid_request
-400; rate_limited 429.';
+400; rate_limited 429; busy 503.';

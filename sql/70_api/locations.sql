@@ -1,6 +1,8 @@
 -- Public names of active places of active tenants. The zone comes by scalar subquery and not by a
 -- join: whoever tries to write is told by grants that they may not, and by nothing before.
-create or replace view api.locations with (security_invoker = true) as
+-- A barrier, or a condition of the caller's that fails would tell names of inactive tenants.
+create or replace view api.locations
+with (security_invoker = true, security_barrier = true) as
 select
   l.id, l.tenant_id, l.name,
   coalesce(

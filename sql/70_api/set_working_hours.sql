@@ -26,6 +26,6 @@ comment on function api.set_working_hours(uuid, uuid, jsonb, date, uuid[]) is
 For the tenant''s admins, and staff for themselves. hours is a list of {"location_id", "weekday"
 (1 Monday to 7 Sunday), "start_time", "end_time" (HH:MM, local; 24:00, or over midnight)}, at most
 100; an empty list is a week without work. From valid_from on (null: altogether) these hours replace
-all others, seasons included. copy_to_staff_ids: the same week for colleagues, at most 20 people.
+all others, seasons included. copy_to_staff_ids: the same week for colleagues, at most 10 people.
 Answers {"success": true, "staff_ids", "valid_from", "message"}. Refusals: invalid_request 400;
 not_authenticated 401; forbidden 403; not_found 404; rate_limited 429; busy 503.';

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 
-from tests.api import ANON, SERVICE, Answer, Caller
+from tests.api import ANON, SERVICE, Answer, Api, Caller
 from tests.api.asking import DAY, ask
 from tests.booking.booked import ADA, admin_of, reserve, slot_at
 from tests.salon import Salon, set_clock
@@ -110,3 +112,20 @@ def test_a_refusal_is_kept_by_nobody(salon: Salon, caller: Caller) -> None:
     for answer in refused:
         assert not answer.success
         assert answer.headers == {"Cache-Control": "no-store"}
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+def test_a_list_that_takes_too_long_is_busy_and_counted(
+    salon: Salon, connect: Callable[[], psycopg.Connection], setting: str
+) -> None:
+    visitor = connect()
+    set_clock(visitor)
+    # The function has a lock_timeout of its own, of two seconds.
+    visitor.execute(f"set {setting} = '200ms'".encode())
+    with salon.db.transaction():
+        salon.db.execute("lock table booking.availability_slots")
+        answer = Api(visitor).call(
+            "get_available_slots", tenant_id=salon.tenant, start_date=DAY, end_date=DAY
+        )
+    assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "busy", "1")
+    assert salon.db.execute("select count(*) from booking.rate_limits").fetchone() == (1,)

@@ -166,3 +166,9 @@ def test_it_is_the_services_alone(salon: Salon) -> None:
 def test_an_unknown_tenant_is_refused(salon: Salon) -> None:
     for unknown in (uuid4(), UUID(int=0)):
         assert_refused(recalculate(salon, tenant_id=unknown), "not_found", 404)
+
+
+def test_days_that_nothing_is_published_of_are_no_fault(salon: Salon) -> None:
+    salon.appointment()
+    answer = recalculate(salon, start_date="2027-06-01", end_date="2027-06-30")
+    assert (answer.status, answer.body["inserted"], answer.body["deleted"]) == (200, 0, 0)

@@ -779,10 +779,10 @@ def setting_hours_from_the_end_of_time(town: Town) -> Request:
 @refused(
     "set_working_hours",
     "invalid_request",
-    "staff_id and copy_to_staff_ids name 21 people; expected at most 20.",
+    "staff_id and copy_to_staff_ids name 11 people; expected at most 10.",
 )
 def setting_hours_of_too_many(town: Town) -> Request:
-    return week_of(town, copy_to_staff_ids=id_array(*(uuid4() for _ in range(20))))
+    return week_of(town, copy_to_staff_ids=id_array(*(uuid4() for _ in range(10))))
 
 
 @refused("set_working_hours", "not_found", "There is no such person.")

@@ -221,3 +221,19 @@ def test_reading_writes_nothing(salon: Salon) -> None:
             db.execute(f"select * from {view}".encode())
             row = db.execute("select pg_current_xact_id_if_assigned() is null").fetchone()
             assert row == (True,)
+
+
+@pytest.mark.parametrize(
+    ("view", "column"),
+    [("staff", "display_name"), ("locations", "name"), ("appointment_types", "name")],
+)
+def test_a_condition_that_fails_tells_nothing_of_an_inactive_tenant(
+    salon: Salon, view: str, column: str
+) -> None:
+    salon.db.execute("update booking.tenants set is_active = false")
+    result = run(
+        salon.db,
+        ANON,
+        f"select 1 from api.{view} where tenant_id = '{salon.tenant}' and {column} like '\\'",
+    )
+    assert (result.state, result.rows) == ("00000", 0)
