@@ -9,9 +9,9 @@ PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 help:
 	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed"
 	@echo "make test     the tests, on PostgreSQL 15 with pg_cron and on the embedded 18 (ARGS=…)"
-	@echo "make lint     ruff, mypy, and whether the engine migration is what sql/ says"
+	@echo "make lint     ruff, mypy; is the engine migration what sql/ says, are rights as reviewed"
 	@echo "make engine   write the engine migration from sql/"
-	@echo "make privileges  write the matrix of who may do what, for review"
+	@echo "make privileges   write the matrix of who may do what, for review"
 	@echo "make types    write deploy/typescript/schema.ts from the migrations"
 	@echo "make bench    how long publishing and changing take (ARGS=…)"
 	@echo "make mutate   break things on purpose; each must be caught by a test"
