@@ -26,8 +26,9 @@ create table booking.audit_log (
 create index audit_log_tenant_id_occurred_at_idx on booking.audit_log (tenant_id, occurred_at);
 
 comment on table booking.audit_log is
-  'Every attempt to reserve, release, book, move or cancel, refused or not. Append-only; no foreign
-keys and no customer data; attempts whose tenant is unknown stand under the nil UUID.';
+  'Every attempt to reserve, release, book, move, cancel, record a payment, set hours or
+recalculate, refused or not, but for calls that are too many. Append-only; no foreign keys and
+no customer data; attempts whose tenant is unknown stand under the nil UUID.';
 
 create table booking.events (
   tenant_id uuid not null references booking.tenants (id),
