@@ -4,13 +4,14 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint engine privileges types bench mutate clean
+.PHONY: help demo test lint engine release privileges types bench mutate clean
 
 help:
 	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed"
 	@echo "make test     the tests, on PostgreSQL 15 with pg_cron and on the embedded 18 (ARGS=…)"
 	@echo "make lint     ruff, mypy; is the engine migration what sql/ says, are rights as reviewed"
-	@echo "make engine   write the engine migration from sql/"
+	@echo "make engine   write the engine migrations: what sql/ has and the last release has not"
+	@echo "make release VERSION=…   freeze every migration as released with that version"
 	@echo "make privileges   write the matrix of who may do what, for review"
 	@echo "make types    write deploy/typescript/schema.ts from the migrations"
 	@echo "make bench    how long publishing and changing take (ARGS=…)"
@@ -31,6 +32,9 @@ lint: .venv/lint
 
 engine: .venv/demo
 	.venv/bin/python -m pgbooking.engine
+
+release: .venv/demo
+	.venv/bin/python -m pgbooking.engine --release $(VERSION)
 
 privileges: .venv/demo
 	.venv/bin/python -m pgbooking.privileges

@@ -6,10 +6,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
 from pgbooking import engine
-from pgbooking.errors import Problem
 from pgbooking.sources import (
     Created,
     created_objects,
@@ -32,7 +29,7 @@ def migration_files() -> list[Path]:
 def hand_written_sql_files() -> list[Path]:
     """Every SQL file but the engine migrations, which repeat sql/."""
     return [
-        *sorted(file for file in migration_files() if ".engine." not in file.name),
+        *sorted(file for file in migration_files() if not engine.ENGINE.fullmatch(file.name)),
         *sql_files(),
     ]
 
@@ -114,39 +111,6 @@ def test_files_of_sql_create_code_that_can_be_created_again() -> None:
     assert only_once == []
 
 
-# What `make engine` makes of files, on examples.
-
-
-def test_the_rollback_revokes_first_and_drops_in_reverse(tmp_path: Path) -> None:
-    sql = tmp_path / "sql"
-    (sql / "10_first").mkdir(parents=True)
-    (sql / "10_first" / "f.sql").write_text(
-        "create or replace function booking.f() returns text language sql as $$ select 'a; b' $$;"
-    )
-    (sql / "50_triggers.sql").write_text(
-        "create or replace trigger t after insert or update on booking.x\n"
-        "  for each statement execute function booking.f();\n"
-        "drop policy if exists p on booking.x;\n"
-        "create policy p on booking.x for select using (true);"
-    )
-    (sql / "90_grants.sql").write_text(
-        "-- all\nrevoke all on booking.x from anon;\n\ngrant select on booking.x to anon;\n"
-    )
-    lines = engine.engine_rollback(sql).splitlines()
-    assert [line for line in lines if line and not line.startswith(("--", "set "))] == [
-        "revoke all on booking.x from anon;",
-        "drop policy p on booking.x;",
-        "drop trigger t on booking.x;",
-        "drop function booking.f;",
-    ]
-
-
-def test_sql_may_not_create_state(tmp_path: Path) -> None:
-    (tmp_path / "t.sql").write_text("create table booking.t (id int);")
-    with pytest.raises(Problem, match=r"t\.sql creates a table \(booking\.t\)"):
-        engine.engine_rollback(tmp_path)
-
-
 def test_created_objects_are_not_looked_for_in_comments_and_texts() -> None:
     text = """
       -- create table booking.a ();
@@ -159,33 +123,3 @@ def test_created_objects_are_not_looked_for_in_comments_and_texts() -> None:
         Created("function", "booking.b"),
         Created("index", "e_idx"),
     ]
-
-
-def test_a_released_migration_that_was_edited_is_found(tmp_path: Path) -> None:
-    migrations, sql = tmp_path / "migrations", tmp_path / "sql"
-    migrations.mkdir()
-    sql.mkdir()
-    (sql / "f.sql").write_text(
-        "create or replace function booking.f() returns int language sql as $$ select 1 $$;"
-    )
-    (migrations / "0001.tables.sql").write_text("create table t ();")
-    (migrations / "0001.tables.rollback.sql").write_text("drop table t;")
-    engine.write(migrations, sql)
-    assert engine.differences(migrations, sql) == []
-    checksums = migrations / "CHECKSUMS"
-    assert "0002.engine.rollback.sql" in checksums.read_text()
-
-    # Unreleased: an edit only needs another `make engine`.
-    (migrations / "0001.tables.sql").write_text("create table t (id int);")
-    assert engine.differences(migrations, sql) == ["CHECKSUMS"]
-    engine.write(migrations, sql)
-    assert engine.differences(migrations, sql) == []
-
-    # Released: neither an edit nor the loss of a file is forgiven; the next engine is a new one.
-    checksums.write_text(checksums.read_text() + "# released 0.1.0\n")
-    (migrations / "0001.tables.sql").write_text("create table t ();")
-    engine.write(migrations, sql)
-    assert engine.differences(migrations, sql) == ["0001.tables.sql"]
-    assert (migrations / "0003.engine.sql").is_file()
-    (migrations / "0002.engine.sql").unlink()
-    assert engine.differences(migrations, sql) == ["0001.tables.sql", "0002.engine.sql"]
