@@ -4,15 +4,15 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint engine release privileges types bench mutate clean
+.PHONY: help demo test lint engine release catalog types bench mutate clean
 
 help:
 	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed"
 	@echo "make test     the tests, on PostgreSQL 15 with pg_cron and on the embedded 18 (ARGS=…)"
-	@echo "make lint     ruff, mypy; is the engine migration what sql/ says, are rights as reviewed"
+	@echo "make lint     ruff, mypy; are the engine migrations and the catalog what sql/ says"
 	@echo "make engine   write the engine migrations: what sql/ has and the last release has not"
 	@echo "make release VERSION=…   freeze every migration as released with that version"
-	@echo "make privileges   write the matrix of who may do what, for review"
+	@echo "make catalog  write what a database of this release holds and who may do what, for review"
 	@echo "make types    write deploy/typescript/schema.ts from the migrations"
 	@echo "make bench    how long publishing and changing take (ARGS=…)"
 	@echo "make mutate   break things on purpose; each must be caught by a test"
@@ -28,7 +28,7 @@ lint: .venv/lint
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/python -m pgbooking.engine --check
-	.venv/bin/python -m pgbooking.privileges --check
+	.venv/bin/python -m pgbooking.catalog --check
 
 engine: .venv/demo
 	.venv/bin/python -m pgbooking.engine
@@ -36,8 +36,8 @@ engine: .venv/demo
 release: .venv/demo
 	.venv/bin/python -m pgbooking.engine --release $(VERSION)
 
-privileges: .venv/demo
-	.venv/bin/python -m pgbooking.privileges
+catalog: .venv/demo
+	.venv/bin/python -m pgbooking.catalog
 
 types: .venv/test .venv/clients
 	.venv/bin/python -m tests.clients.node
@@ -60,7 +60,7 @@ clean:
 	@touch $@
 
 .venv/test: .venv/python pyproject.toml
-	$(PIP) --editable '.[embedded,seed,test]'
+	$(PIP) --editable '.[embedded,scheduler,seed,test]'
 	@touch $@ .venv/demo
 
 .venv/clients: .venv/python tests/clients/package-lock.json
@@ -68,5 +68,5 @@ clean:
 	@touch $@
 
 .venv/lint: .venv/python pyproject.toml
-	$(PIP) --editable '.[embedded,seed,test,lint]'
+	$(PIP) --editable '.[embedded,scheduler,seed,test,lint]'
 	@touch $@ .venv/test .venv/demo

@@ -1,6 +1,7 @@
 """Fixtures on real PostgreSQL: a template database, cloned for each test.
 
-PGBOOKING_TEST_SERVER   15 (the system's; the default where it is installed), embedded (18), a URL
+PGBOOKING_TEST_SERVER   15 (the default where it is installed), 16, 17, 18: the system's package of
+                        that version; embedded (18), a URL
 PGBOOKING_NO_SKIPS=1    a skipped test fails, unless what it needs cannot be had on that server
 """
 
@@ -16,7 +17,13 @@ import psycopg
 import pytest
 
 from tests import postgres
-from tests.left_out import NO_EXTENSION, NO_NODE, NO_POSTGREST, NO_SHELL_TOOLS
+from tests.left_out import (
+    NO_EXTENSION,
+    NO_NODE,
+    NO_POSTGREST,
+    NO_SHELL_TOOLS,
+    NO_SYSTEMD,
+)
 from tests.postgres import Server
 from tests.salon import salon, salon_template, shared_salon
 
@@ -144,14 +151,13 @@ def pytest_configure_node(node: Any) -> None:
 # Skips: a test that this machine could run and did not is a hole in the proof.
 
 # What `make test` cannot install.
-NOT_TO_BE_HAD = (NO_NODE, NO_POSTGREST, NO_SHELL_TOOLS)
+NOT_TO_BE_HAD = (NO_NODE, NO_POSTGREST, NO_SHELL_TOOLS, NO_SYSTEMD)
 
 
 def may_skip(reason: str) -> bool:
-    """PostgreSQL 15 comes with every extension; the embedded server and others may lack some."""
-    choice = os.environ.get("PGBOOKING_TEST_SERVER") or postgres.default_choice()
+    """The system's PostgreSQL has packages of every extension; other servers may lack some."""
     return any(missing in reason for missing in NOT_TO_BE_HAD) or (
-        choice != "15" and NO_EXTENSION in reason
+        NO_EXTENSION in reason and not postgres.is_major(postgres.chosen())
     )
 
 
@@ -182,4 +188,4 @@ def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 def pytest_report_header() -> str:
     """Which server this run is on."""
-    return f"PostgreSQL: {os.environ.get('PGBOOKING_TEST_SERVER') or postgres.default_choice()}"
+    return f"PostgreSQL: {postgres.chosen()}"

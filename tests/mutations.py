@@ -248,7 +248,8 @@ MUTATIONS = [
         (
             (
                 "sql/30_slots/refresh_or_queue.sql",
-                "do update set reason = excluded.reason, queued_at = excluded.queued_at, attempts = 0;",
+                "do update set reason = excluded.reason, queued_at = excluded.queued_at, attempts = 0,\n"
+                "    retry_at = excluded.retry_at;",
                 "do nothing;",
             ),
         ),

@@ -20,11 +20,12 @@ from psycopg.conninfo import make_conninfo
 from pgbooking import migrate
 from pgbooking.server import binaries, embedded_server
 
-POSTGRES_15 = [
-    Path("/usr/lib/postgresql/15/bin"),
-    Path("/usr/pgsql-15/bin"),
-    Path("/opt/homebrew/opt/postgresql@15/bin"),
-    Path("/usr/local/opt/postgresql@15/bin"),
+# Where the packages of one major version put its programs.
+BINARIES = [
+    "/usr/lib/postgresql/{major}/bin",
+    "/usr/pgsql-{major}/bin",
+    "/opt/homebrew/opt/postgresql@{major}/bin",
+    "/usr/local/opt/postgresql@{major}/bin",
 ]
 
 # Data of a test need not survive a crash. The odd time zone finds what hangs on the session's zone.
@@ -78,10 +79,10 @@ class Server:
 
 @contextlib.contextmanager
 def running_server(choice: str | None = None) -> Iterator[Server]:
-    """Start the server of that name: "15", "embedded", or the URL of one that is running."""
-    choice = choice or os.environ.get("PGBOOKING_TEST_SERVER") or default_choice()
-    if choice == "15":
-        with _system_server() as server:
+    """Start the server of that name, or use the one that is running at that URL."""
+    choice = choice or chosen()
+    if is_major(choice):
+        with _system_server(choice) as server:
             yield server
     elif choice == "embedded":
         with embedded_server() as url:
@@ -96,9 +97,19 @@ def running_server(choice: str | None = None) -> Iterator[Server]:
         yield Server("url", choice, str(Path(pg_dump).parent))
 
 
+def chosen() -> str:
+    """PGBOOKING_TEST_SERVER: a major version, "embedded", or a URL."""
+    return os.environ.get("PGBOOKING_TEST_SERVER") or default_choice()
+
+
 def default_choice() -> str:
     """PostgreSQL 15 where it is installed, else the embedded 18."""
-    return "15" if _binaries_of_15() else "embedded"
+    return "15" if _installed("15") else "embedded"
+
+
+def is_major(choice: str) -> bool:
+    """Whether this names a PostgreSQL of the system's packages: 15, 16, 17, 18."""
+    return choice.isdecimal()
 
 
 @contextlib.contextmanager
@@ -128,9 +139,9 @@ def wait_until_blocked(observer: psycopg.Connection, pid: int, seconds: float = 
 
 
 @contextlib.contextmanager
-def _system_server() -> Iterator[Server]:
-    binaries_of_15 = _binaries_of_15()
-    assert binaries_of_15, "PostgreSQL 15 is not installed"
+def _system_server(major: str) -> Iterator[Server]:
+    programs = _installed(major)
+    assert programs, f"PostgreSQL {major} is not installed"
     folder = Path(tempfile.mkdtemp(prefix="pgbooking-test-"))
     user = "postgres" if os.geteuid() == 0 else None
     if user:
@@ -141,23 +152,24 @@ def _system_server() -> Iterator[Server]:
         "unix_socket_directories": str(folder),
         "max_connections": "200",
     }
-    if any(binaries_of_15.parent.glob("lib/pg_cron.so")):
+    if any(programs.parent.glob("lib/pg_cron.so")):
         settings["shared_preload_libraries"] = "pg_cron"
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
 
     def run(program: str, *arguments: str) -> None:
-        command = [str(binaries_of_15 / program), "-D", str(folder / "data"), *arguments]
+        command = [str(programs / program), "-D", str(folder / "data"), *arguments]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user, cwd=folder)
 
     run("initdb", "--auth=trust", "--username=postgres", "--encoding=utf8", "--no-sync")
     run("pg_ctl", "--wait", f"--log={folder / 'log'}", f"--options={options}", "start")
     try:
         url = f"postgresql://postgres@/postgres?host={folder}"
-        yield Server("15", url, str(binaries_of_15))
+        yield Server(major, url, str(programs))
     finally:
         run("pg_ctl", "--wait", "--mode=immediate", "stop")
         shutil.rmtree(folder)
 
 
-def _binaries_of_15() -> Path | None:
-    return next((folder for folder in POSTGRES_15 if (folder / "initdb").exists()), None)
+def _installed(major: str) -> Path | None:
+    folders = (Path(folder.format(major=major)) for folder in BINARIES)
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)

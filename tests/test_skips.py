@@ -30,6 +30,7 @@ def outcome_of_skip(reason: str) -> str:
         ("1", "embedded", "no time", "failed"),
         ("1", "15", NO_POSTGREST, "skipped"),
         ("1", "15", f"{NO_EXTENSION} pg_cron", "failed"),
+        ("1", "17", f"{NO_EXTENSION} pg_cron", "failed"),
         ("1", "embedded", f"{NO_EXTENSION} pg_cron", "skipped"),
     ],
 )

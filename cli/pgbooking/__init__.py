@@ -1,3 +1,3 @@
 """pgbooking: availability slots and race-safe booking inside PostgreSQL."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -30,6 +30,8 @@ events_app = typer.Typer(no_args_is_help=True)
 app.add_typer(
     events_app, name="events", help="What happened to appointments, for mailers and webhooks."
 )
+jobs_app = typer.Typer(no_args_is_help=True)
+app.add_typer(jobs_app, name="jobs", help="What runs on a schedule: pg_cron's list, and by hand.")
 
 
 def parse_now(text: str) -> datetime:
@@ -77,6 +79,15 @@ ForStaff = Annotated[
     ),
 ]
 IMPORT_KINDS = "staff, hours, busy-times or appointments"
+CronUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--cron-url",
+        envvar="PGBOOKING_CRON_URL",
+        show_default=False,
+        help="The database of this server that has pg_cron, where that is another one.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 
 
@@ -473,6 +484,105 @@ def events_tail(
             and not follow
         ):
             raise typer.Exit(EXIT_FOUND)
+
+
+@jobs_app.command("install", epilog="Example: [bold]pgbooking jobs install[/bold]")
+def jobs_install(
+    cron_url: CronUrl = None, database_url: DatabaseUrl = None, json: Json = False
+) -> None:
+    """Let pg_cron run the jobs of booking.jobs. Run it again after changing them: it follows.
+
+    Jobs run as the role of DATABASE_URL, which must be a member of booking_owner: the one that
+    migrated. Where pg_cron is in another database, the role of --cron-url has to be that role and
+    have been granted cron.schedule_in_database, or be a superuser.
+
+    pg_cron logs in to cron.host (localhost) as that role, without a password: pg_hba.conf or
+    a .pgpass has to let it in, or set cron.use_background_workers = on. Without pg_cron:
+    pgbooking scheduler.
+    """
+    from pgbooking import jobs
+    from pgbooking.connection import connected
+
+    with connected(database_url) as connection:
+        report = jobs.install(connection, cron_url)
+    if json:
+        print_json(report)
+    else:
+        jobs.print_report(report)
+
+
+@jobs_app.command("remove", epilog="Example: [bold]pgbooking jobs remove[/bold]")
+def jobs_remove(
+    cron_url: CronUrl = None, database_url: DatabaseUrl = None, json: Json = False
+) -> None:
+    """Take this database's jobs, and no others, from pg_cron. booking.jobs stays as it is."""
+    from pgbooking import jobs
+    from pgbooking.connection import connected
+
+    with connected(database_url) as connection:
+        names = jobs.remove(connection, cron_url)
+    if json:
+        print_json({"removed": names})
+    else:
+        print("\n".join(f"removed {name}" for name in names) or "Nothing to do.")
+
+
+@jobs_app.command("list", epilog="Example: [bold]pgbooking jobs list[/bold]")
+def jobs_list(
+    cron_url: CronUrl = None, database_url: DatabaseUrl = None, json: Json = False
+) -> None:
+    """List the jobs: when they run, who starts them, and how the last run went."""
+    from pgbooking import jobs
+    from pgbooking.connection import connected
+
+    with connected(database_url) as connection:
+        listed = jobs.with_places(connection, cron_url)
+    if json:
+        print_json([each.as_json() for each in listed])
+    else:
+        jobs.print_jobs(listed)
+
+
+@jobs_app.command("run", epilog="Example: [bold]pgbooking jobs run nightly_refresh[/bold]")
+def jobs_run(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A job of booking.jobs.")],
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Run a job now, to its end. Exit code 1: it failed, is disabled, or is running already."""
+    from pgbooking import jobs
+    from pgbooking.connection import connected
+
+    with connected(database_url) as connection:
+        done = jobs.run_by_hand(connection, name)
+    if json:
+        print_json(done)
+    else:
+        print(f"{done.name}: {done.rows:,} rows in {done.seconds:.1f} s")
+
+
+@app.command(epilog="Example: [bold]pgbooking scheduler[/bold]")
+def scheduler(
+    grace: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="When stopped: how long runs may take to end."),
+    ] = 20.0,
+    database_url: DatabaseUrl = None,
+    json: Annotated[bool, typer.Option("--json", help="Each line of the log as JSON.")] = False,
+) -> None:
+    """Run the jobs of booking.jobs on schedule, in the foreground: where there is no pg_cron.
+
+    Any number may run: one leads, the others stand by. What fell due while none was up is done at
+    the start. A change of booking.jobs counts within half a minute. A server that goes away is
+    waited for.
+
+    Logs to stderr, in UTC: runs that did something or failed. SIGTERM or SIGINT: no run begins any
+    more, those under way may end within --grace, then they are cancelled. DATABASE_URL must lead to
+    the server itself, not through a pooler. deploy/ has a systemd unit.
+    """
+    from pgbooking import scheduler as scheduling
+
+    scheduling.run(database_url, grace_seconds=grace, as_json=json)
 
 
 @app.command(epilog="Example: [bold]pgbooking demo --keep[/bold]")

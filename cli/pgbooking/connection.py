@@ -32,13 +32,18 @@ def connected(
 
 
 def connect(database_url: str | None) -> psycopg.Connection:
-    """An autocommit connection. Errors never repeat the address: it may hold a password."""
+    """An autocommit connection. Errors never repeat the address: it may hold a password.
+
+    Nothing may be kept in its session from one transaction to the next: through a pooler in
+    transaction mode, that may be another session. What cannot do without calls require_session.
+    """
     address = checked_url(database_url)
     try:
         return psycopg.connect(
             address,
             autocommit=True,
             application_name=APPLICATION_NAME,
+            prepare_threshold=None,
         )
     except psycopg.OperationalError as error:
         raise Problem(
@@ -67,11 +72,26 @@ def checked_url(database_url: str | None) -> str:
     return database_url
 
 
+def require_session(connection: psycopg.Connection, what: str) -> None:
+    """Raise Problem (exit code 2) where a pooler stands between: `what` would not be kept there.
+
+    A server tells its process's number to whom it lets in; poolers tell one that they make up.
+    """
+    row = connection.execute("select pg_catalog.pg_backend_pid()").fetchone()
+    if row != (connection.info.backend_pid,):
+        raise Problem(
+            f"{what} needs a session of its own, and DATABASE_URL leads through a pooler.",
+            "Let DATABASE_URL name the PostgreSQL server itself.",
+            EXIT_USAGE,
+        )
+
+
 def set_clock(connection: psycopg.Connection, now: datetime) -> None:
     """Make `booking.now()` answer `now` in this session (a time without an offset is UTC).
 
     The database listens to it only where the session's login role is a superuser.
     """
+    require_session(connection, "--now")
     row = connection.execute(
         "select rolname, rolsuper from pg_catalog.pg_roles where rolname = session_user"
     ).fetchone()

@@ -6,7 +6,7 @@ stock yoyo applies the engine, and a DBA reads exactly what will run. In this or
 
     NNNN.engine              functions and new views, and whatever they grant
     NNNN.engine_<table>      one for each table with changed triggers or policies, or changed view:
-                             these lock the table, so each waits for few seconds only
+                             these lock the table, so each waits for a moment only
     NNNN.engine_afterwards   what is no more, and the access matrix whole
 
 It also writes migrations/CHECKSUMS.
@@ -61,7 +61,13 @@ set local role booking_owner;
 
 # Whoever comes after a statement that waits for a table waits behind it.
 LOCK_TIMEOUT = """\
-select set_config('lock_timeout', '2s', true) where current_setting('lock_timeout') = '0';
+do $$
+begin
+  if current_setting('lock_timeout') = '0' then
+    set local lock_timeout = '500ms';
+  end if;
+end
+$$;
 
 """
 
@@ -141,7 +147,7 @@ class Code:
                 self.pieces.pop(key, None)
                 self.pieces[key] = Piece(file, key, (*before, statement))
                 before = []
-            elif not bare.lower().startswith(("grant ", "set ", "select set_config", "do ")):
+            elif not bare.lower().startswith(("grant ", "set ", "lock ", "do ")):
                 raise Problem(f"sql/{file} has a statement that makes no object: {bare[:60]}")
 
     @property
@@ -226,15 +232,22 @@ def _tables_and_views(
         made = [each for each in new if each.created.table == table]
         replaced = [pair for pair in changed if pair[1].created.table == table]
         dropped = [each for each in gone if each.created.table == table]
+        # The strongest lock at once: to ask for more later would be a deadlock with whoever has
+        # read meanwhile and now waits to write. Replacing triggers leaves readers alone.
+        only_replaces = all(after.created.kind == "trigger" for _, after in replaced)
+        mode = "access exclusive" if made or dropped or not only_replaces else "share row exclusive"
+        lock = f"lock table {table} in {mode} mode;\n\n"
         migrations.append(
             Migration(
                 f"engine_{table.split('.')[1]}",
                 LOCK_TIMEOUT
+                + lock
                 + _statements(each.created.drop for each in dropped)
                 + _sections(
                     (each, each.text) for each in [*made, *(after for _, after in replaced)]
                 ),
                 LOCK_TIMEOUT
+                + lock
                 + _statements(each.created.drop for each in made)
                 + _sections(
                     (each, each.text) for each in [*dropped, *(before for before, _ in replaced)]

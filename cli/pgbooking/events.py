@@ -8,23 +8,18 @@ event is printed at least once. Consumers at work together skip each other's bat
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import FrameType
 from uuid import UUID
 
 import psycopg
 
 from pgbooking.errors import Problem
 from pgbooking.rows import execute, fetch
+from pgbooking.signals import stop_on_signals
 from pgbooking.tenants import chosen_tenants
-
-LONGEST_NAP_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -37,19 +32,6 @@ class _Event:
 @dataclass(frozen=True)
 class _PeekedEvent(_Event):
     created_at: datetime
-
-
-@dataclass
-class _Stop:
-    """What SIGINT and SIGTERM ask for. The batch at hand is finished first."""
-
-    is_asked: bool = False
-
-    def wait(self, seconds: float) -> None:
-        """Sleep so long, or until asked to stop."""
-        until = time.monotonic() + seconds
-        while not self.is_asked and (rest := until - time.monotonic()) > 0:
-            time.sleep(min(rest, LONGEST_NAP_SECONDS))
 
 
 def tail(
@@ -66,14 +48,14 @@ def tail(
     and where nobody reads the output any more.
     """
     tenant_id = _tenant_id(connection, tenant)
-    with _stop_on_signals() as stop:
-        while not stop.is_asked:
+    with stop_on_signals() as stop:
+        while not stop.is_set():
             if _hand_over(connection, tenant_id, limit):
                 continue
             if poll_seconds is None:
                 break
             stop.wait(poll_seconds)
-    return stop.is_asked
+    return stop.is_set()
 
 
 def peek(connection: psycopg.Connection, tenant: str | None = None, *, limit: int) -> None:
@@ -124,25 +106,3 @@ def _print(events: Sequence[_Event]) -> None:
             "Nobody reads the events any more.",
             "The last batch was not marked: the next run prints it again.",
         ) from None
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[_Stop]:
-    """The first SIGINT or SIGTERM asks to stop, the second one acts as it always does."""
-    stop = _Stop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.is_asked = True
-        restore()
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        restore()

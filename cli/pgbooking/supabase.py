@@ -74,7 +74,7 @@ def files(*, realtime: bool, migrations: Path | None = None) -> dict[str, str]:
             id=migration.id,
             hash=migration.hash,
             sha256=hashlib.sha256(text.encode()).hexdigest(),
-            text=text.strip(),
+            text=_in_one_transaction(text).strip(),
             post_apply=post_apply,
         )
     if realtime:
@@ -88,6 +88,13 @@ def print_report(report: Written) -> None:
         print(f"wrote {name}")
     if not report.written:
         print("Nothing to do.")
+
+
+def _in_one_transaction(text: str) -> str:
+    """Supabase runs each file in one, where no index can be built concurrently."""
+    if "-- transactional: false\n" not in text:
+        return text
+    return text.replace("-- transactional: false\n", "").replace(" concurrently ", " ")
 
 
 def _file_name(number: int, name: str) -> str:

@@ -1,7 +1,54 @@
--- The nightly rebuild: each calendar's whole horizon, in a transaction of its own. A night on
--- which nothing changed writes the new last day and deletes the past one. A calendar that fails is
--- queued with its error, and the next one follows. A procedure that commits can neither pin its
--- search_path nor run as its definer: it qualifies every name.
+-- The nightly rebuild, one step: publishes the next calendar whose night has not been done, in
+-- a tenant whose local hour has reached refresh_hour, and returns 1, or 0 if there is none. A
+-- night is done when the horizon has moved to the tenant's today; whatever moved it has rebuilt
+-- the calendar. One on which nothing changed writes the new last day and deletes the past one.
+-- Calendars that someone is writing are left to the next run, queued ones to the queue, where
+-- a calendar that fails is put with its error.
+create or replace function booking.refresh_due_calendar() returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_calendar record;
+  v_error text;
+begin
+  loop
+    select c.tenant_id, c.staff_id into v_calendar
+    from booking.tenants t
+    join booking.calendars c on c.tenant_id = t.id
+    where extract(hour from v_now at time zone t.timezone) >= t.refresh_hour
+      and c.materialized_until < (v_now at time zone t.timezone)::date
+        + least(t.precompute_days, t.booking_horizon_days)
+      and not exists (
+        select from booking.refresh_queue q
+        where q.tenant_id = c.tenant_id and q.staff_id = c.staff_id
+      )
+    limit 1
+    for no key update of c skip locked;
+    exit when not found;
+
+    begin
+      perform booking.refresh_horizon(v_calendar.tenant_id, array[v_calendar.staff_id]);
+      return 1;
+    exception when others then
+      get stacked diagnostics v_error = message_text;
+      perform booking.queue_failed(
+        v_calendar.tenant_id, v_calendar.staff_id, 'nightly refresh failed', v_error
+      );
+    end;
+  end loop;
+  return 0;
+end
+$$;
+
+comment on function booking.refresh_due_calendar() is
+  'Publishes the next calendar whose night is due (its tenant''s refresh_hour has come, local time);
+returns 1, or 0 if there is none.';
+
+-- The same for every calendar, at once, by hand, due or not; each in a transaction of its own.
+-- A procedure that commits can neither pin its search_path nor run as its definer: it qualifies
+-- every name.
 create or replace procedure booking.nightly_refresh(p_tenant_id uuid default null)
 language plpgsql
 as $$
@@ -19,12 +66,9 @@ begin
       perform booking.refresh_horizon(v_calendar.tenant_id, array[v_calendar.staff_id]);
     exception when others then
       get stacked diagnostics v_error = message_text;
-      insert into booking.refresh_queue as q (tenant_id, staff_id, reason, attempts, last_error)
-      select c.tenant_id, c.staff_id, 'nightly refresh failed', 1, v_error
-      from booking.calendars c
-      where c.tenant_id = v_calendar.tenant_id and c.staff_id = v_calendar.staff_id
-      on conflict (tenant_id, staff_id)
-      do update set attempts = q.attempts + 1, last_error = excluded.last_error;
+      perform booking.queue_failed(
+        v_calendar.tenant_id, v_calendar.staff_id, 'nightly refresh failed', v_error
+      );
     end;
     commit;
   end loop;

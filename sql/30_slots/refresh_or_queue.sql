@@ -49,7 +49,8 @@ begin
   from unnest(p_staff_ids) as s(id)
   order by s.id
   on conflict (tenant_id, staff_id)
-  do update set reason = excluded.reason, queued_at = excluded.queued_at, attempts = 0;
+  do update set reason = excluded.reason, queued_at = excluded.queued_at, attempts = 0,
+    retry_at = excluded.retry_at;
 end
 $$;
 

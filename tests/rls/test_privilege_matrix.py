@@ -9,11 +9,11 @@ import sys
 import psycopg
 import pytest
 
-from pgbooking.privileges import SUPABASE_ROLE, Difference, Entry, catalog, differences, reviewed
+from pgbooking.catalog import SUPABASE_ROLE, Difference, Privilege, catalog, differences, reviewed
 
 REVIEW = (
     "The rights have changed. If that is meant, review the lines and write the file anew: "
-    "python -m pgbooking.privileges"
+    "python -m pgbooking.catalog"
 )
 
 # What is done → the kind and the beginning of a line that the matrix does not have.
@@ -191,7 +191,7 @@ WIDENINGS = {
 
 
 def test_the_matrix_is_what_the_catalog_says(module_db: psycopg.Connection) -> None:
-    assert [str(each) for each in differences(module_db)] == [], REVIEW
+    assert [str(each) for each in differences(module_db, Privilege)] == [], REVIEW
 
 
 @pytest.mark.parametrize("statement", WIDENINGS)
@@ -201,12 +201,12 @@ def test_each_widening_shows(module_db: psycopg.Connection, statement: str) -> N
             module_db.execute(statement.encode())
         return
     kind, name, role, action = WIDENINGS[statement]
-    new = [each.entry for each in changes(module_db, statement) if each.kind == "extra"]
+    new = [each.line for each in changes(module_db, statement) if each.kind == "extra"]
     assert [
-        entry
-        for entry in new
-        if (entry.kind, entry.role, entry.action) == (kind, role, action)
-        and entry.object.startswith(name)
+        line
+        for line in new
+        if (line.kind, line.role, line.action) == (kind, role, action)
+        and line.object.startswith(name)
     ], new
 
 
@@ -226,11 +226,11 @@ def test_what_changes_no_right_changes_nothing(module_db: psycopg.Connection) ->
     assert module_db.execute("show search_path").fetchone() == ("booking, api, public",)
 
 
-def changes(db: psycopg.Connection, statement: str) -> list[Difference]:
+def changes(db: psycopg.Connection, statement: str) -> list[Difference[Privilege]]:
     """Which lines the statement adds to the differences."""
-    before = differences(db)
+    before = differences(db, Privilege)
     db.execute(statement.encode())
-    return [each for each in differences(db) if each not in before]
+    return [each for each in differences(db, Privilege) if each not in before]
 
 
 def test_each_object_has_a_line(module_db: psycopg.Connection) -> None:
@@ -244,7 +244,7 @@ def test_each_object_has_a_line(module_db: psycopg.Connection) -> None:
         " ) as o(name) on true"
         " where n.nspname in ('api', 'booking')"
     ).fetchall()
-    with_rights = {entry.object for entry in reviewed() if entry.role}
+    with_rights = {line.object for line in reviewed(Privilege) if line.role}
     assert len(rows) > 150
     for (name,) in rows:
         if name.endswith("("):
@@ -254,20 +254,22 @@ def test_each_object_has_a_line(module_db: psycopg.Connection) -> None:
 
 
 def test_the_file_is_in_order_and_says_nothing_twice() -> None:
-    entries = reviewed()
+    entries = reviewed(Privilege)
     assert len(set(entries)) == len(entries)
     assert entries == sorted(entries)
 
 
 def test_the_matrix_knows_what_supabase_needs(module_db: psycopg.Connection) -> None:
-    assert {(e.kind, e.object, e.action) for e in reviewed() if e.role == SUPABASE_ROLE} == {
+    assert {
+        (e.kind, e.object, e.action) for e in reviewed(Privilege) if e.role == SUPABASE_ROLE
+    } == {
         ("schema", "booking", "usage"),
         ("function", "booking.custom_access_token_hook(event jsonb)", "execute"),
     }
 
 
 def test_anonymous_callers_write_nothing_anywhere() -> None:
-    actions = {(e.kind, e.action) for e in reviewed() if e.role in ("anon", "PUBLIC")}
+    actions = {(e.kind, e.action) for e in reviewed(Privilege) if e.role in ("anon", "PUBLIC")}
     assert actions == {
         ("schema", "usage"),
         ("table", "select"),
@@ -282,7 +284,7 @@ def test_anonymous_callers_write_nothing_anywhere() -> None:
 def test_the_check_is_red_where_a_database_differs(database_url: str) -> None:
     def check() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "pgbooking.privileges", "--check"],
+            [sys.executable, "-m", "pgbooking.catalog", "--check"],
             env={"DATABASE_URL": database_url, "PYTHONPATH": ":".join(filter(None, sys.path))},
             capture_output=True,
             text=True,
@@ -292,11 +294,13 @@ def test_the_check_is_red_where_a_database_differs(database_url: str) -> None:
     assert (passed.returncode, passed.stdout, passed.stderr) == (0, "", "")
     with psycopg.connect(database_url, autocommit=True) as db:
         db.execute("grant select on booking.members to anon")
-        assert Entry("table", "booking.members", "anon", "select", "(all)") in catalog(db)
+        assert Privilege("table", "booking.members", "anon", "select", "(all)") in catalog(
+            db, Privilege
+        )
     failed = check()
     assert failed.returncode == 1
     assert failed.stdout == (
         "missing: table, booking.members, (nobody)\n"
         "extra: table, booking.members, anon, select, (all)\n"
     )
-    assert "python -m pgbooking.privileges" in failed.stderr
+    assert "python -m pgbooking.catalog" in failed.stderr

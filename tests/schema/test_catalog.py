@@ -18,6 +18,7 @@ UNPINNED = {
     "booking.is_whole_minute": "inlined into constraints",
     "booking.local_period": "inlined into the calculator",
     "booking.nightly_refresh": "commits per calendar",
+    "booking.run_job": "commits per step",
     "booking.slot_id": "inlined: a million a night",
     "booking.whole_minutes": "inlined into a generated column",
 }

@@ -9,6 +9,14 @@ import psycopg
 from tests.postgres import Server
 
 
+def test_the_server_and_its_pg_dump_are_of_the_version_that_was_asked_for(server: Server) -> None:
+    major = {"embedded": "18"}.get(server.kind, server.kind)
+    with psycopg.connect(server.url) as connection:
+        version = connection.info.server_version // 10000
+    assert server.kind == "url" or str(version) == major
+    assert server.kind == "url" or f"by pg_dump version {major}." in server.dump(server.url)
+
+
 def test_pg_cron_is_loaded_where_there_is_one(
     server: Server, need_extension: Callable[[str], None]
 ) -> None:
