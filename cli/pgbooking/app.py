@@ -88,6 +88,14 @@ CronUrl = Annotated[
         help="The database of this server that has pg_cron, where that is another one.",
     ),
 ]
+LockTimeout = Annotated[
+    float,
+    typer.Option(
+        min=0.01,
+        metavar="SECONDS",
+        help="How long a migration may wait for a table: bookings wait behind it.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 
 
@@ -108,9 +116,11 @@ def migrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the SQL that would run, and run nothing.")
     ] = False,
-    lock_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to wait while another run migrates.")
-    ] = 10.0,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="ID|RELEASE", help="Only up to this migration, or release."),
+    ] = None,
+    lock_timeout: LockTimeout = 0.5,
     mark_applied: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Only put this migration on record; run nothing."),
@@ -123,7 +133,9 @@ def migrate(
 ) -> None:
     """Bring the database up to this version of pgbooking.
 
-    Needs no superuser: CREATEROLE and CREATE on the database are enough.
+    Needs no superuser: CREATEROLE and CREATE on the database are enough. Clients can go on booking
+    meanwhile: no migration waits for a table for longer than --lock-timeout, and those that wait in
+    vain are tried again.
     """
     from pgbooking import migrate as migrations
 
@@ -134,33 +146,32 @@ def migrate(
         migrations.mark_applied(database_url, mark_applied)
         print(f"recorded {mark_applied}")
     elif dry_run:
-        print(migrations.texts(migrations.pending(database_url), "apply"))
+        print(migrations.texts(migrations.pending(database_url, to=to), "apply"))
     else:
-        ids = migrations.pending(database_url)
-        steps = migrations.apply(database_url, lock_timeout=lock_timeout)
+        ids = migrations.pending(database_url, to=to)
+        steps = migrations.apply(database_url, to=to, lock_timeout=lock_timeout)
         report_migrations("applied", ids, steps, json)
 
 
-@app.command(epilog="Example: [bold]pgbooking rollback --to 0005[/bold]")
+@app.command(epilog="Example: [bold]pgbooking rollback --to 0.1.0[/bold]")
 def rollback(
     last: Annotated[
         int | None, typer.Option(min=1, help="So many migrations, newest first. [default: 1]")
     ] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="ID", help="Everything newer than this migration.")
+        str | None,
+        typer.Option(metavar="ID|RELEASE", help="Everything newer than this migration or release."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every migration.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the SQL that would run, and run nothing.")
     ] = False,
-    lock_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to wait while another run migrates.")
-    ] = 10.0,
+    lock_timeout: LockTimeout = 0.5,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Take migrations back, newest first. Tables go, and their rows with them."""
+    """Take migrations back, newest first. What an older release has no place for goes away."""
     from pgbooking import migrate as migrations
 
     if (last is not None) + (to is not None) + everything > 1:
@@ -203,13 +214,19 @@ def sql(
             help="Into DIR, a project's supabase/migrations: what `supabase db push` applies.",
         ),
     ] = None,
+    roles: Annotated[
+        bool, typer.Option("--roles", help="To stdout: what a new cluster needs before a restore.")
+    ] = False,
     realtime: Annotated[
         bool,
         typer.Option("--realtime", help="With --supabase: broadcast which calendars change, too."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Write pgbooking's SQL as files for other tools to apply. Connects to nothing.
+    """Write pgbooking's SQL for other tools to apply. Connects to nothing.
+
+    --roles: the roles, which belong to the cluster and so are in no dump of a database. Only what
+    is missing is made, and no passwords are set.
 
     --supabase: each migration is a file with a name of its own for ever, so that a second run, or
     a newer version of pgbooking, only adds files. What a push has applied, `pgbooking status`
@@ -218,9 +235,13 @@ def sql(
     Exit code 1: a file that is there differs from what would be written. Nothing is written then.
     """
     from pgbooking import supabase as for_supabase
+    from pgbooking.roles import roles_sql
 
+    if roles == (supabase is not None):
+        raise typer.BadParameter("say what for: --supabase DIR, or --roles")
     if supabase is None:
-        raise typer.BadParameter("say what for: --supabase DIR")
+        print(roles_sql(), end="")
+        return
     report = for_supabase.write(supabase, realtime=realtime)
     if json:
         print_json(report)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sys
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +26,12 @@ from pgbooking.rows import fetch, fetch_one, fetch_values
 from pgbooking.sources import created_objects, migrations_folder
 
 SCHEMA = "booking_migrations"
-LOCK_TIMEOUT_SECONDS = 10.0
+OTHER_RUN_SECONDS = 10.0
+"""How long to wait for another run to end."""
+
+LOCK_TIMEOUT_SECONDS = 0.5
+TRIES = 30
+CANNOT_LOCK = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 Direction = Literal["apply", "rollback"]
 State = Literal["applied", "pending", "edited", "unrecorded", "unknown"]
@@ -43,9 +49,10 @@ class Recorded:
 @dataclass(frozen=True)
 class MigrationStatus:
     """One migration: `edited` since it was applied here, `unrecorded` though its objects exist,
-    `unknown` to this version of pgbooking."""
+    `unknown` to this version of pgbooking. `release`: the first that has it, if it is released."""
 
     id: str
+    release: str | None
     state: State
     applied_at: datetime | None
 
@@ -74,6 +81,11 @@ def status(database_url: str | None, folder: Path | None = None) -> Status:
     with connected(database_url) as connection:
         recorded = _recorded(connection)
         lock = _lock(connection)
+        released_in = {
+            migration_id: version
+            for version, ids in reversed(releases(folder).items())
+            for migration_id in ids
+        }
         found: list[MigrationStatus] = []
         problems: list[str] = []
         earlier: set[str] = set()
@@ -83,9 +95,9 @@ def status(database_url: str | None, folder: Path | None = None) -> Status:
             objects = {each.name for each in created_objects(text) if "." in each.name}
             state = _state(connection, record, text, objects - earlier, bool(problems))
             earlier |= objects
-            found.append(
-                MigrationStatus(migration.id, state, record.applied_at if record else None)
-            )
+            applied_at = record.applied_at if record else None
+            release = released_in.get(migration.id)
+            found.append(MigrationStatus(migration.id, release, state, applied_at))
             if state == "edited":
                 problems.append(
                     f"{migration.id} was edited after it was applied here. Put the released file "
@@ -98,7 +110,7 @@ def status(database_url: str | None, folder: Path | None = None) -> Status:
                     f"{migration.id}"
                 )
     for record in recorded.values():
-        found.append(MigrationStatus(record.migration_id, "unknown", record.applied_at))
+        found.append(MigrationStatus(record.migration_id, None, "unknown", record.applied_at))
         problems.append(
             f"{record.migration_id} is applied here, and this version of pgbooking does not know "
             "it: the database was migrated by a newer one. Use that version."
@@ -108,27 +120,54 @@ def status(database_url: str | None, folder: Path | None = None) -> Status:
     return Status(found, problems)
 
 
-def pending(database_url: str | None, folder: Path | None = None) -> list[str]:
-    """Ids of the migrations that are not applied, in the order in which they would be."""
+def releases(folder: Path | None = None) -> dict[str, list[str]]:
+    """Version → ids of the migrations that lead to it, from the first on; oldest release first."""
+    checksums = Path(folder or migrations_folder()) / "CHECKSUMS"
+    found: dict[str, list[str]] = {}
+    ids: list[str] = []
+    for line in checksums.read_text().splitlines() if checksums.is_file() else []:
+        words = line.split()
+        if line.startswith("# released "):
+            found[words[2]] = list(ids)
+        elif line[:1] != "#" and words[1] != "post-apply.sql" and ".rollback." not in words[1]:
+            ids.append(words[1].removesuffix(".sql"))
+    return found
+
+
+def pending(
+    database_url: str | None, folder: Path | None = None, *, to: str | None = None
+) -> list[str]:
+    """Ids of the migrations that are not applied, in the order in which they would be; `to` is
+    the last of them: an id, its number, or a release."""
     with connected(database_url) as connection:
         recorded = _recorded(connection)
-    return [each.id for each in _migrations(folder) if each.id not in recorded]
+    known = [each.id for each in _migrations(folder)]
+    if to is not None:
+        known = known[: known.index(_named(to, known, folder)) + 1]
+    return [each for each in known if each not in recorded]
 
 
 def apply(
     database_url: str | None,
     folder: Path | None = None,
     *,
+    to: str | None = None,
     lock_timeout: float = LOCK_TIMEOUT_SECONDS,
+    other_run_timeout: float = OTHER_RUN_SECONDS,
 ) -> Generator[str, None, None]:
-    """Apply what is pending, and yield each id when it is done; then tell PostgREST.
+    """Apply what is pending (up to `to`: an id, its number, or a release), and yield each id when
+    it is done; then tell PostgREST.
 
-    Raises Problem where another run holds the lock for longer than `lock_timeout` seconds, and
+    A migration waits at most `lock_timeout` seconds for a table, because whoever comes meanwhile
+    waits behind it, and is tried again a few times after a pause.
+
+    Raises Problem where another run is at work for longer than `other_run_timeout` seconds, and
     where a migration fails: of that one nothing is kept.
     """
-    with _locked(database_url, lock_timeout) as backend:
-        migrations = backend.to_apply(_migrations(folder))
-        yield from _run(backend, migrations, "apply")
+    with _locked(database_url, other_run_timeout) as backend:
+        ids = pending(database_url, folder, to=to)
+        migrations = backend.to_apply(_migrations(folder).filter(lambda each: each.id in ids))
+        yield from _run(backend, migrations, "apply", lock_timeout)
 
 
 def rollback_order(
@@ -139,7 +178,7 @@ def rollback_order(
     to: str | None = None,
 ) -> list[str]:
     """Ids of the applied migrations to take back, newest first: the `last` so many, or those after
-    `to` (an id or its number), or all of them."""
+    `to` (an id, its number, or a release), or all of them."""
     with connected(database_url) as connection:
         recorded = _recorded(connection)
     known = [each.id for each in _migrations(folder)]
@@ -152,10 +191,7 @@ def rollback_order(
     applied = [each for each in reversed(known) if each in recorded]
     if to is None:
         return applied[:last]
-    matches = [each for each in applied if each == to or each.split(".")[0] == to]
-    if not matches:
-        raise Problem(f"{to} is not applied here.", "pgbooking status", EXIT_USAGE)
-    return applied[: applied.index(matches[0])]
+    return applied[: applied.index(_named(to, applied, folder))]
 
 
 def rollback(
@@ -164,25 +200,31 @@ def rollback(
     folder: Path | None = None,
     *,
     lock_timeout: float = LOCK_TIMEOUT_SECONDS,
+    other_run_timeout: float = OTHER_RUN_SECONDS,
 ) -> Generator[str, None, None]:
-    """Roll these migrations back, and yield each id when it is done; then tell PostgREST."""
-    with _locked(database_url, lock_timeout) as backend:
+    """Roll these migrations back, as `apply` applies them, and yield each id when it is done; then
+    tell PostgREST."""
+    with _locked(database_url, other_run_timeout) as backend:
         migrations = backend.to_rollback(_migrations(folder).filter(lambda each: each.id in ids))
-        yield from _run(backend, migrations, "rollback")
+        yield from _run(backend, migrations, "rollback", lock_timeout)
 
 
 def texts(ids: list[str], direction: Direction, folder: Path | None = None) -> str:
-    """The SQL that would run, whole files in this order, each in its transaction."""
+    """The SQL that would run, whole files in this order, each in its transaction if it has one."""
     suffix = ".sql" if direction == "apply" else ".rollback.sql"
-    files = [Path(folder or migrations_folder()) / f"{each}{suffix}" for each in ids]
-    return "\n".join(
-        f"-- {file.name}\nbegin;\n\n{file.read_text().strip()}\n\ncommit;\n" for file in files
-    )
+    written = []
+    for migration_id in ids:
+        file = Path(folder or migrations_folder()) / f"{migration_id}{suffix}"
+        text = file.read_text().strip()
+        if "-- transactional: false" not in text:
+            text = f"begin;\n\n{text}\n\ncommit;"
+        written.append(f"-- {file.name}\n{text}\n")
+    return "\n".join(written)
 
 
 def mark_applied(database_url: str | None, migration_id: str, folder: Path | None = None) -> None:
     """Put a migration on record without running it."""
-    with _locked(database_url, LOCK_TIMEOUT_SECONDS) as backend:
+    with _locked(database_url, OTHER_RUN_SECONDS) as backend:
         matches = [each for each in _migrations(folder) if each.id == migration_id]
         if not matches:
             raise Problem(f"There is no migration {migration_id}.", "pgbooking status", EXIT_USAGE)
@@ -212,21 +254,39 @@ def print_status(report: Status) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("migration", "state", "applied at", box=None)
+    table = Table("migration", "release", "state", "applied at", box=None)
     for each in report.migrations:
         applied_at = f"{each.applied_at:%Y-%m-%d %H:%M} UTC" if each.applied_at else ""
-        table.add_row(each.id, each.state, applied_at)
+        table.add_row(each.id, each.release, each.state, applied_at)
     console = Console()
     console.print(table)
     for problem in report.problems:
         console.print(f"! {problem}", markup=False, soft_wrap=True)
 
 
-def _run(backend: Any, migrations: Any, direction: Direction) -> Generator[str, None, None]:
+def _named(name: str, ids: list[str], folder: Path | None) -> str:
+    """Which of the ids is meant: by itself, by its number, or as the last one of a release."""
+    for each in ids:
+        if name in (each, each.split(".")[0]):
+            return each
+    of_release = releases(folder).get(name, [])
+    if of_release and of_release[-1] in ids:
+        return of_release[-1]
+    known = ", ".join(releases(folder)) or "none yet"
+    raise Problem(
+        f"{name} is no migration that could be meant here, nor a release ({known}).",
+        "pgbooking status",
+        EXIT_USAGE,
+    )
+
+
+def _run(
+    backend: Any, migrations: Any, direction: Direction, lock_timeout: float
+) -> Generator[str, None, None]:
     done = False
     try:
         for migration in migrations:
-            _run_one(backend, migration, direction)
+            _run_one(backend, migration, direction, lock_timeout)
             done = True
             yield migration.id
     finally:
@@ -237,33 +297,52 @@ def _run(backend: Any, migrations: Any, direction: Direction) -> Generator[str, 
                     hook.process_steps(session, "apply")
 
 
-def _run_one(backend: Any, migration: Any, direction: Direction) -> None:
+def _run_one(backend: Any, migration: Any, direction: Direction, lock_timeout: float) -> None:
     """One migration and its mark; in one transaction, unless it declines one."""
     migration.load()
-    try:
-        with backend.copy() as session, contextlib.redirect_stdout(sys.stderr):
-            if migration.use_transactions:
-                with session.transaction():
-                    migration.process_steps(session, direction)
-                    _record(session, migration, direction)
-            else:
+    verb = "applied" if direction == "apply" else "rolled back"
+    for tried in range(1, TRIES + 1):
+        try:
+            _try_one(backend, migration, direction, lock_timeout)
+        except CANNOT_LOCK as error:
+            if tried == TRIES:
+                raise Problem(
+                    f"{migration.id} could not be {verb}: in {TRIES} tries of {lock_timeout:g} "
+                    "seconds somebody else kept a table locked.",
+                    "Nothing of it was kept; what was done before it stays. Look for a long "
+                    "transaction in pg_stat_activity (xact_start), and run the command again.",
+                ) from error
+            # Whoever has queued up behind the lock that was not to be had goes first.
+            time.sleep(lock_timeout)
+        except psycopg.Error as error:
+            explanation = explain(error)
+            raise Problem(
+                f"{migration.id} could not be {verb}: {explanation.message}",
+                explanation.hint,
+                explanation.exit_code,
+            ) from error
+        else:
+            return
+
+
+def _try_one(backend: Any, migration: Any, direction: Direction, lock_timeout: float) -> None:
+    with backend.copy() as session, contextlib.redirect_stdout(sys.stderr):
+        if migration.use_transactions:
+            with session.transaction():
+                session.execute(f"set local lock_timeout = {round(lock_timeout * 1000)}")
                 migration.process_steps(session, direction)
-                with session.transaction():
-                    _record(session, migration, direction)
-    except psycopg.Error as error:
-        explanation = explain(error)
-        verb = "applied" if direction == "apply" else "rolled back"
-        raise Problem(
-            f"{migration.id} could not be {verb}: {explanation.message}",
-            explanation.hint,
-            explanation.exit_code,
-        ) from error
+                _record(session, migration, direction)
+        else:
+            # These wait for old transactions, and hold nobody up meanwhile.
+            migration.process_steps(session, direction)
+            with session.transaction():
+                _record(session, migration, direction)
 
 
 def _record(session: Any, migration: Any, operation: str) -> None:
     # The migration may have changed both; the bookkeeping belongs to whoever migrates.
     session.execute("reset role")
-    session.init_connection(session.connection)
+    session.find_bookkeeping()
     entry = session.get_log_data(migration, operation)
     session.execute(session.format_sql(session.log_migration_sql), entry)
     if operation == "rollback":
@@ -277,12 +356,12 @@ def _record(session: Any, migration: Any, operation: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(database_url: str | None, lock_timeout: float) -> Iterator[Any]:
+def _locked(database_url: str | None, other_run_timeout: float) -> Iterator[Any]:
     from yoyo.exceptions import LockTimeout
 
     with _backend(database_url) as backend:
         try:
-            with backend.lock(timeout=lock_timeout):
+            with backend.lock(timeout=other_run_timeout):
                 yield backend
         except LockTimeout:
             with connected(database_url) as connection:
@@ -295,12 +374,17 @@ def _locked(database_url: str | None, lock_timeout: float) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _backend(database_url: str | None) -> Iterator[Any]:
-    from yoyo import get_backend
+    from yoyo import default_migration_table
+    from yoyo.connections import parse_uri
+
+    from pgbooking.yoyo_backend import Backend
 
     with connected(database_url) as connection:
         if not _exists(connection, SCHEMA):
             connection.execute(f"create schema if not exists {SCHEMA}")
-    with get_backend(yoyo_url(checked_url(database_url))) as backend:
+    uri = parse_uri(yoyo_url(checked_url(database_url)))
+    with Backend(uri, default_migration_table) as backend:
+        backend.init_database()
         yield backend
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psycopg
@@ -149,7 +150,7 @@ def test_a_second_run_says_who_holds_the_lock_and_how_to_break_it(
     first = migrate.apply(empty_database_url, two_migrations)
     next(first)
     with pytest.raises(Problem, match=f"Process {os.getpid()} has been migrating .*--break-lock"):
-        list(migrate.apply(empty_database_url, two_migrations, lock_timeout=0.1))
+        list(migrate.apply(empty_database_url, two_migrations, other_run_timeout=0.1))
     assert "--break-lock" in migrate.status(empty_database_url, two_migrations).problems[0]
 
     migrate.break_lock(empty_database_url)
@@ -168,8 +169,135 @@ def test_rollback_chooses_the_last_ones_or_those_after_one_or_all(
     assert order() == ["0002.two", "0001.one"]
     assert order(last=1) == ["0002.two"]
     assert order(to="0001") == order(to="0001.one") == ["0002.two"]
-    with pytest.raises(Problem, match="0003 is not applied here"):
+    with pytest.raises(Problem, match=r"0003 is no migration .*, nor a release \(none yet\)"):
         order(to="0003")
+
+
+def test_migrating_and_rolling_back_go_as_far_as_a_migration_or_a_release(
+    empty_database_url: str, two_migrations: Path
+) -> None:
+    (two_migrations / "CHECKSUMS").write_text(
+        "# a header\n0  0001.one.rollback.sql\n0  0001.one.sql\n# released 0.1.0\n"
+        "0  0002.two.rollback.sql\n0  0002.two.sql\n0  post-apply.sql\n"
+    )
+    url = empty_database_url
+    for to in ("0.1.0", "0001", "0001.one"):
+        assert migrate.pending(url, two_migrations, to=to) == ["0001.one"]
+    with pytest.raises(Problem, match=r"0\.2\.0 is no migration .*, nor a release \(0\.1\.0\)"):
+        list(migrate.apply(url, two_migrations, to="0.2.0"))
+    assert list(migrate.apply(url, two_migrations, to="0.1.0")) == ["0001.one"]
+    assert list(migrate.apply(url, two_migrations, to="0.1.0")) == []
+    assert list(migrate.apply(url, two_migrations)) == ["0002.two"]
+    assert [each.release for each in migrate.status(url, two_migrations).migrations] == [
+        "0.1.0",
+        None,
+    ]
+    assert migrate.rollback_order(url, two_migrations, to="0.1.0") == ["0002.two"]
+    assert list(migrate.rollback(url, ["0002.two"], two_migrations)) == ["0002.two"]
+    assert migrate.rollback_order(url, two_migrations, to="0.1.0") == []
+
+
+def test_a_migration_waits_for_a_table_only_for_a_moment_and_is_tried_again(
+    empty_database_url: str, two_migrations: Path
+) -> None:
+    url = empty_database_url
+    (two_migrations / "0002.two.sql").write_text(
+        "-- depends: 0001.one\n\nalter table booking.one add column name text;"
+    )
+    list(migrate.apply(url, two_migrations, to="0001"))
+    with psycopg.connect(url) as reader, psycopg.connect(url, autocommit=True) as observer:
+        reader.execute("select from booking.one")
+        migrating = threading.Thread(
+            target=lambda: list(migrate.apply(url, two_migrations, lock_timeout=0.1))
+        )
+        migrating.start()
+        tries: set[object] = set()
+        while len(tries) < 3 and migrating.is_alive():
+            tries |= set(
+                observer.execute(
+                    "select l.waitstart from pg_catalog.pg_locks l"
+                    " where not l.granted and l.relation = 'booking.one'::regclass"
+                    " and l.waitstart is not null"
+                ).fetchall()
+            )
+        reader.rollback()
+        migrating.join()
+    assert len(tries) >= 3
+    assert migrate.pending(url, two_migrations) == []
+
+
+def test_a_migration_that_cannot_lock_a_table_says_so_and_leaves_nothing(
+    empty_database_url: str, two_migrations: Path
+) -> None:
+    url = empty_database_url
+    (two_migrations / "0002.two.sql").write_text(
+        "-- depends: 0001.one\n\ncreate table booking.two (id int);\ndrop table booking.one;"
+    )
+    list(migrate.apply(url, two_migrations, to="0001"))
+    with psycopg.connect(url) as reader:
+        reader.execute("select from booking.one")
+        with pytest.raises(Problem, match=r"0002\.two could not be applied: in 30 tries of 0\.01"):
+            list(migrate.apply(url, two_migrations, lock_timeout=0.01))
+        assert reader.execute("select to_regclass('booking.two')").fetchone() == (None,)
+    assert states(url, two_migrations) == {"0001.one": "applied", "0002.two": "pending"}
+
+
+INDEX = """\
+-- transactional: false
+-- depends: 0001.one
+
+drop index concurrently if exists booking.one_id_idx;
+
+create index concurrently one_id_idx on booking.one (id);
+"""
+
+
+def test_an_index_is_built_without_a_transaction_and_once_more_after_it_was_stopped(
+    empty_database_url: str, two_migrations: Path
+) -> None:
+    url = empty_database_url
+    (two_migrations / "0002.two.sql").write_text(INDEX)
+    (two_migrations / "0002.two.rollback.sql").write_text(
+        "-- transactional: false\ndrop index concurrently booking.one_id_idx;"
+    )
+    assert "begin" not in migrate.texts(["0002.two"], "apply", two_migrations)
+    list(migrate.apply(url, two_migrations, to="0001"))
+
+    def is_valid() -> object:
+        return watcher.execute(
+            "select i.indisvalid from pg_catalog.pg_index i"
+            " join pg_catalog.pg_class c on c.oid = i.indexrelid where c.relname = 'one_id_idx'"
+        ).fetchone()
+
+    with psycopg.connect(url, autocommit=True) as watcher, psycopg.connect(url) as writer:
+        # It waits for whoever writes meanwhile, and is killed.
+        writer.execute("insert into booking.one values (1)")
+        problems: list[Problem] = []
+
+        def build() -> None:
+            try:
+                list(migrate.apply(url, two_migrations))
+            except Problem as problem:
+                problems.append(problem)
+
+        building = threading.Thread(target=build)
+        building.start()
+        while is_valid() is None and building.is_alive():
+            pass
+        watcher.execute(
+            "select pg_terminate_backend(pid) from pg_catalog.pg_stat_activity"
+            " where query like '%create index concurrently%' and pid <> pg_backend_pid()"
+        )
+        building.join()
+        assert "0002.two could not be applied" in problems[0].message
+        assert is_valid() == (False,)
+        assert migrate.status(url, two_migrations).pending == ["0002.two"]
+
+        writer.rollback()
+        assert list(migrate.apply(url, two_migrations)) == ["0002.two"]
+        assert is_valid() == (True,)
+        assert list(migrate.rollback(url, ["0002.two"], two_migrations)) == ["0002.two"]
+        assert is_valid() is None
 
 
 def test_postgrest_is_told_after_migrating_and_after_rolling_back(
