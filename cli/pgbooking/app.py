@@ -606,6 +606,35 @@ def scheduler(
     scheduling.run(database_url, grace_seconds=grace, as_json=json)
 
 
+@app.command(epilog="Example: [bold]pgbooking doctor --postgrest-config postgrest.conf[/bold]")
+def doctor(
+    postgrest_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PostgREST's configuration file, to be checked, too."),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Say what is wrong with a database, or soon will be, and what to do about it.
+
+    Looks at the server and its settings, roles, rights, migrations, drift from the release, jobs,
+    the queue, what needs vacuum, sessions that hold others up, and PostgREST. Writes nothing.
+
+    Exit code 1: there is a failure. Warnings alone leave it at 0.
+    """
+    from pgbooking import doctor as examining
+    from pgbooking.connection import connected
+
+    with connected(database_url) as connection:
+        report = examining.examine(connection, database_url, postgrest_config)
+    if json:
+        print_json(report)
+    else:
+        examining.print_report(report)
+    if report.count("failure"):
+        raise typer.Exit(EXIT_FOUND)
+
+
 @app.command(epilog="Example: [bold]pgbooking demo --keep[/bold]")
 def demo(
     keep: Annotated[

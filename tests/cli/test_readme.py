@@ -103,7 +103,7 @@ def test_the_commands_exist_with_their_options(run: Run, monkeypatch: pytest.Mon
     assert len(commands) > 8
     for command in commands:
         words = command.split()
-        subcommand = words[: 2 if words[0] == "events" else 1]
+        subcommand = words[: 2 if words[0] in {"events", "jobs"} else 1]
         answer = run(*subcommand, "--help")
         assert answer.code == 0
         assert {word for word in words if word.startswith("--")} <= set(answer.out.split())

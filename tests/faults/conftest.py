@@ -100,6 +100,13 @@ class MortalServer:
 @pytest.fixture
 def mortal_server(server: Server) -> Iterator[MortalServer]:
     """A running server of the test's own, of the kind that the run is on."""
+    with running_mortal_server(server) as mortal:
+        yield mortal
+
+
+@contextlib.contextmanager
+def running_mortal_server(server: Server, configuration: str = "") -> Iterator[MortalServer]:
+    """A new server of that kind, with those lines in its postgresql.conf."""
     if server.kind == "url":
         pytest.skip("needs a server that it can start itself")
     with psycopg.connect(server.url) as connection:
@@ -112,6 +119,8 @@ def mortal_server(server: Server) -> Iterator[MortalServer]:
     mortal = MortalServer(Path(server.binaries), folder, owner)
     try:
         mortal.create()
+        with (folder / "data" / "postgresql.conf").open("a") as file:
+            file.write(configuration)
         mortal.start()
         yield mortal
     finally:
