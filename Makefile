@@ -4,11 +4,12 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint engine release catalog types bench mutate clean
+.PHONY: help demo test test-containers lint engine release catalog types bench mutate clean
 
 help:
 	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed"
 	@echo "make test     the tests, on PostgreSQL 15 with pg_cron and on the embedded 18 (ARGS=…)"
+	@echo "make test-containers   the tests on PostgreSQL 15 to 18, each in a container (ARGS=…)"
 	@echo "make lint     ruff, mypy; are the engine migrations and the catalog what sql/ says"
 	@echo "make engine   write the engine migrations: what sql/ has and the last release has not"
 	@echo "make release VERSION=…   freeze every migration as released with that version"
@@ -22,6 +23,9 @@ demo: .venv/demo
 
 test: .venv/test .venv/clients
 	tests/run $(ARGS)
+
+test-containers: .venv/containers
+	.venv/bin/python -m tests.containers $(ARGS)
 
 lint: .venv/lint
 	.venv/bin/ruff check .
@@ -65,6 +69,10 @@ clean:
 
 .venv/clients: .venv/python tests/clients/package-lock.json
 	if command -v npm >/dev/null; then npm ci --prefix tests/clients --silent --no-audit --no-fund; fi
+	@touch $@
+
+.venv/containers: .venv/python pyproject.toml
+	$(PIP) --editable '.[containers]'
 	@touch $@
 
 .venv/lint: .venv/python pyproject.toml
