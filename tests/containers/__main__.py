@@ -113,9 +113,10 @@ def run(version: str, *, with_postgrest: bool) -> tuple[int, str]:
             env=SIZES | given | {"PGBOOKING_TEST_SERVER": version, "PGBOOKING_NO_SKIPS": "1"},
             network_mode="none",
             shm_size="1g",
-            # In memory thousands of databases are made in half the time.
-            tmpfs={"/tmp": "exec,mode=1777,size=4g"},  # noqa: S108
-        ).with_command(command) as running,
+        )
+        .with_command(command)
+        # In memory thousands of databases are made in half the time.
+        .with_tmpfs_mount("/tmp", "exec,mode=1777,size=4g") as running,  # noqa: S108
     ):
         container = running.get_wrapped_container()
         output = b""

@@ -36,8 +36,8 @@ order by 1
 """
 
 
-# run_job runs what booking.jobs says, with its caller's rights. now() is STABLE so that it can be an
-# index condition.
+# run_job runs what booking.jobs says, with its caller's rights. now() is STABLE so that indexes can
+# be asked for it.
 ON_PURPOSE = re.compile(
     r"booking\.run_job\(.*text type variable is not sanitized"
     r"|booking\.now\(\) line \d+: warning routine is marked as STABLE, but expression is VOLATILE"
