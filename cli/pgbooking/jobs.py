@@ -332,7 +332,7 @@ def _state(job: Job) -> str:
     if job.last_error:
         words.append("failed")
     if job.is_late:
-        words.append("late")
+        words.append("late" if job.last_started_at else "waiting")
     return ", ".join(words) or "ok"
 
 

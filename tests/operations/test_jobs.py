@@ -46,7 +46,7 @@ def test_list_names_every_job_its_schedule_and_that_it_never_ran(run: Run) -> No
     answer = run("jobs", "list")
     assert answer.code == 0
     for name in JOBS:
-        assert job_line(answer, name).split()[-2:] == ["never", "late"]
+        assert job_line(answer, name).split()[-2:] == ["never", "waiting"]
     listed = run("jobs", "list", "--json").json
     assert {each["name"]: each["schedule"] for each in listed} == {
         "cleanup_expired_slot_reservations": "*/5 * * * *",
