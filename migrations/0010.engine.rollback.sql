@@ -119,6 +119,54 @@ $$;
 comment on function booking.refresh_or_queue(uuid, uuid[], text) is
   'Refreshes up to 20 calendars now, or puts more of them into refresh_queue with the reason.';
 
+-- sql/40_booking/release_unpaid_appointments.sql
+
+-- Cancels appointments that were to be paid by payment_due_at and were not, and returns how many.
+-- Their time is free again in the same transaction. Rows and calendars that someone else is writing
+-- are skipped and left to the next call, so that no tenant waits for another's. One call does few.
+create or replace function booking.release_unpaid_appointments(
+  p_most_appointments integer default 20
+) returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_appointment record;
+  v_released integer := 0;
+begin
+  perform set_config('booking.is_audited', 'on', true);
+  for v_appointment in
+    select a.tenant_id, a.id, a.staff_id, a.slot_id
+    from booking.appointments a
+    join booking.calendars c on c.tenant_id = a.tenant_id and c.staff_id = a.staff_id
+    where a.status = 'pending' and a.payment_due_at <= v_now and a.payment_status <> 'paid'
+    order by a.tenant_id, a.staff_id, a.id
+    limit p_most_appointments
+    for no key update of a, c skip locked
+  loop
+    update booking.appointments a
+    set status = 'cancelled', cancel_reason = 'not paid in time'
+    where a.tenant_id = v_appointment.tenant_id and a.id = v_appointment.id;
+
+    insert into booking.audit_log (
+      tenant_id, action, outcome, actor_role, slot_id, appointment_id, staff_id
+    )
+    values (
+      v_appointment.tenant_id, 'release_unpaid_appointment', 'success', session_user,
+      v_appointment.slot_id, v_appointment.id, v_appointment.staff_id
+    );
+    v_released := v_released + 1;
+  end loop;
+  perform set_config('booking.is_audited', '', true);
+  return v_released;
+end
+$$;
+
+comment on function booking.release_unpaid_appointments(integer) is
+  'Cancels up to p_most_appointments pending appointments whose payment_due_at has passed; returns
+how many.';
+
 drop procedure booking.run_job;
 
 drop function booking.delete_old_records;

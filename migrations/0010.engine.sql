@@ -15,19 +15,19 @@ language plpgsql
 as $$
 declare
   v_entry record;
-  v_failed uuid[] := array[]::uuid[];
+  v_failed text[] := '{}';
 begin
   loop
     select q.tenant_id, q.staff_id into v_entry
     from booking.refresh_queue q
-    where (p_tenant_id is null or q.tenant_id = p_tenant_id) and q.staff_id <> all (v_failed)
+    where (p_tenant_id is null or q.tenant_id = p_tenant_id) and q.tenant_id::text || q.staff_id <> all (v_failed)
     order by q.queued_at, q.tenant_id, q.staff_id
     limit 1
     for update skip locked;
     exit when not found;
 
     if not booking.work_off_queued(v_entry.tenant_id, v_entry.staff_id) then
-      v_failed := v_failed || v_entry.staff_id;
+      v_failed := v_failed || (v_entry.tenant_id::text || v_entry.staff_id);
     end if;
     commit;
   end loop;
@@ -40,12 +40,12 @@ outside a transaction block.';
 
 -- sql/30_slots/nightly_refresh.sql
 
--- The nightly rebuild, one step: publishes the next calendar whose night has not been done, in
--- a tenant whose local hour has reached refresh_hour, and returns 1, or 0 if there is none. A
--- night is done when the horizon has moved to the tenant's today; whatever moved it has rebuilt
--- the calendar. One on which nothing changed writes the new last day and deletes the past one.
--- Calendars that someone is writing are left to the next run, queued ones to the queue, where
--- a calendar that fails is put with its error.
+-- The nightly rebuild, one step: publishes the next calendar whose night has not been done, and
+-- returns 1, or 0 if there is none. A night is due from its tenant's local refresh_hour on, and
+-- done when the horizon has moved since midnight; whatever moved it has rebuilt the calendar. One
+-- on which nothing changed writes the new last day and deletes the past one. Calendars that
+-- someone is writing are left to the next run, queued ones to the queue, where a calendar that
+-- fails is put with its error.
 create or replace function booking.refresh_due_calendar() returns integer
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -59,9 +59,11 @@ begin
     select c.tenant_id, c.staff_id into v_calendar
     from booking.tenants t
     join booking.calendars c on c.tenant_id = t.id
-    where extract(hour from v_now at time zone t.timezone) >= t.refresh_hour
-      and c.materialized_until < (v_now at time zone t.timezone)::date
-        + least(t.precompute_days, t.booking_horizon_days)
+    -- The date on which it was done last: that of the last night, or today; not tomorrow, or the
+    -- clock has been put back.
+    where c.materialized_until - least(t.precompute_days, t.booking_horizon_days) not between
+        ((v_now at time zone t.timezone) - t.refresh_hour * interval '1 hour')::date
+        and (v_now at time zone t.timezone)::date
       and not exists (
         select from booking.refresh_queue q
         where q.tenant_id = c.tenant_id and q.staff_id = c.staff_id
@@ -186,9 +188,11 @@ comment on function booking.refresh_or_queue(uuid, uuid[], text) is
 -- sql/30_slots/refresh_queued_calendar.sql
 
 -- The queue's job, one step: publishes the calendar that has waited longest and returns 1, or 0 if
--- none is due. Several workers skip each other's entries. The entry's row is locked before the
--- calendar and deleted in the same transaction, so that a change that comes meanwhile queues anew.
--- A failing calendar keeps its error until its next turn and stops no other.
+-- none is due. The entry's row is locked before the calendar and deleted in the same transaction,
+-- so that a change that comes meanwhile queues anew. Entries that another worker has, and
+-- calendars that someone is writing, are left to the next run. One try a transaction: whoever
+-- wants to queue anew waits for no other calendar. One that fails keeps its error until its next
+-- turn and stops no other.
 create or replace function booking.refresh_queued_calendar() returns integer
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -196,25 +200,24 @@ as $$
 declare
   v_entry record;
 begin
-  loop
-    select q.tenant_id, q.staff_id into v_entry
-    from booking.refresh_queue q
-    where q.retry_at <= booking.now()
-    order by q.queued_at, q.tenant_id, q.staff_id
-    limit 1
-    for update skip locked;
-    exit when not found;
-
-    if booking.work_off_queued(v_entry.tenant_id, v_entry.staff_id) then
-      return 1;
-    end if;
-  end loop;
-  return 0;
+  select q.tenant_id, q.staff_id into v_entry
+  from booking.refresh_queue q
+  join booking.calendars c on c.tenant_id = q.tenant_id and c.staff_id = q.staff_id
+  where q.retry_at <= booking.now()
+  order by q.queued_at, q.tenant_id, q.staff_id
+  limit 1
+  for update of q skip locked
+  for no key update of c skip locked;
+  if not found then
+    return 0;
+  end if;
+  perform booking.work_off_queued(v_entry.tenant_id, v_entry.staff_id);
+  return 1;
 end
 $$;
 
 comment on function booking.refresh_queued_calendar() is
-  'Publishes the next queued calendar; returns 1, or 0 if none is due.';
+  'Publishes the next queued calendar, or keeps its error; returns 1, or 0 if none is due.';
 
 -- For whoever has locked the entry. Returns whether the calendar is published now; else its error
 -- is kept.
@@ -240,20 +243,79 @@ $$;
 comment on function booking.work_off_queued(uuid, uuid) is
   'Publishes a queued calendar and takes it off the queue; returns whether that worked.';
 
+-- sql/40_booking/release_unpaid_appointments.sql
+
+-- Cancels appointments that were to be paid by payment_due_at and were not, and returns how many.
+-- Their time is free again in the same transaction. Rows and calendars that someone else is writing
+-- are skipped and left to the next call, and so are those that fail, so that no tenant waits for
+-- another's; an error is raised where there is nothing but errors. One call does few.
+create or replace function booking.release_unpaid_appointments(
+  p_most_appointments integer default 20
+) returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_appointment record;
+  v_released integer := 0;
+  v_error text;
+begin
+  perform set_config('booking.is_audited', 'on', true);
+  for v_appointment in
+    select a.tenant_id, a.id, a.staff_id, a.slot_id
+    from booking.appointments a
+    join booking.calendars c on c.tenant_id = a.tenant_id and c.staff_id = a.staff_id
+    where a.status = 'pending' and a.payment_due_at <= v_now and a.payment_status <> 'paid'
+    order by a.tenant_id, a.staff_id, a.id
+    for no key update of a, c skip locked
+  loop
+    begin
+      update booking.appointments a
+      set status = 'cancelled', cancel_reason = 'not paid in time'
+      where a.tenant_id = v_appointment.tenant_id and a.id = v_appointment.id;
+
+      insert into booking.audit_log (
+        tenant_id, action, outcome, actor_role, slot_id, appointment_id, staff_id
+      )
+      values (
+        v_appointment.tenant_id, 'release_unpaid_appointment', 'success', session_user,
+        v_appointment.slot_id, v_appointment.id, v_appointment.staff_id
+      );
+      v_released := v_released + 1;
+    exception when others then
+      get stacked diagnostics v_error = message_text;
+    end;
+    exit when v_released = p_most_appointments;
+  end loop;
+  if v_released = 0 and v_error is not null then
+    raise exception using message = v_error;
+  end if;
+  perform set_config('booking.is_audited', '', true);
+  return v_released;
+end
+$$;
+
+comment on function booking.release_unpaid_appointments(integer) is
+  'Cancels up to p_most_appointments pending appointments whose payment_due_at has passed; returns
+how many.';
+
 -- sql/80_jobs/delete_old_records.sql
 
 -- Deletes, of each kind, up to p_most_rows records that booking.settings no longer keeps, and
 -- returns how many in all: attempts on the audit trail, processed events (a reminder stays while
 -- the start that it is for lies ahead, or it would be written again), runs of jobs, verifications,
--- and clients whom the rate limiter need not remember. Call it until it returns 0. Waits for
--- nobody.
+-- and clients whom the rate limiter need not remember. Waits for nobody.
+--
+-- Call it until it returns 0. Days are counted from the last midnight (UTC), or while it is at work
+-- more would grow old, and it would find no end.
 create or replace function booking.delete_old_records(p_most_rows integer default 1000)
 returns bigint
 language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 declare
-  v_now timestamptz := booking.now();
+  v_today timestamptz := date_trunc('day', booking.now(), 'UTC');
   v_settings booking.settings;
   v_deleted bigint;
   v_all_deleted bigint := 0;
@@ -264,7 +326,7 @@ begin
   where (a.tenant_id, a.id) in (
     select o.tenant_id, o.id
     from booking.audit_log o
-    where o.occurred_at < v_now - v_settings.audit_retention_days * interval '1 day'
+    where o.occurred_at < v_today - v_settings.audit_retention_days * interval '1 day'
     limit p_most_rows
     for update skip locked
   );
@@ -275,8 +337,8 @@ begin
   where (e.tenant_id, e.id) in (
     select o.tenant_id, o.id
     from booking.events o
-    where o.processed_at < v_now - v_settings.event_retention_days * interval '1 day'
-      and (o.kind <> 'reminder_due' or (o.payload ->> 'start_time')::timestamptz <= v_now)
+    where o.processed_at < v_today - v_settings.event_retention_days * interval '1 day'
+      and (o.kind <> 'reminder_due' or (o.payload ->> 'start_time')::timestamptz <= v_today)
     limit p_most_rows
     for update skip locked
   );
@@ -287,7 +349,7 @@ begin
   where r.id in (
     select o.id
     from booking.job_runs o
-    where o.started_at < v_now - v_settings.job_run_retention_days * interval '1 day'
+    where o.started_at < v_today - v_settings.job_run_retention_days * interval '1 day'
     limit p_most_rows
     for update skip locked
   );
@@ -298,7 +360,7 @@ begin
   where (r.tenant_id, r.id) in (
     select o.tenant_id, o.id
     from booking.verification_runs o
-    where o.started_at < v_now - v_settings.verification_retention_days * interval '1 day'
+    where o.started_at < v_today - v_settings.verification_retention_days * interval '1 day'
     limit p_most_rows
     for update skip locked
   );
@@ -309,7 +371,7 @@ begin
   where (r.bucket, r.key) in (
     select o.bucket, o.key
     from booking.rate_limits o
-    where o.tat < v_now
+    where o.tat < v_today
     limit p_most_rows
     for update skip locked
   );
@@ -328,14 +390,16 @@ returns how many. 0: none are left, or only such as someone is using.';
 -- until it returns 0. Keeps a row in job_runs, whose rows_affected grows with each step. Call it
 -- outside a transaction block, as a login role that is a member of booking_owner.
 --
--- Two runs of one job cannot overlap: a session-level advisory lock is held from the first step to
--- the last, over all commits. Whoever finds it taken, or the job disabled, does nothing and gets
--- null. What a run that was killed left unfinished is closed by the next one, which holds the
--- lock that a living one would hold.
+-- Two runs of one job cannot overlap: each step holds an advisory lock until its transaction ends,
+-- and goes on only while its run is open. Not a lock of the session: a cancel that comes between
+-- two steps cannot be caught, and in a pool the session would keep it. Whoever finds the lock
+-- taken, or the job disabled, does nothing and gets null. A run that is open though nobody holds the
+-- lock is between two steps, or dead: who is still there a moment later has not moved, and is
+-- closed as interrupted.
 --
 -- A step that fails, or is cancelled, is taken back, and those before it stay. Its error is kept,
--- the lock released, and the error raised again, so that whoever called sees it. The next run
--- goes on. A step waits for a lock for five seconds at most.
+-- and raised again, so that whoever called sees it. The next run goes on. A step waits for a lock
+-- for five seconds at most.
 --
 -- A procedure that commits can neither pin its search_path nor run as its definer: it qualifies
 -- every name.
@@ -343,13 +407,16 @@ create or replace procedure booking.run_job(p_name text, inout p_run_id bigint d
 language plpgsql
 as $$
 declare
+  c_moment constant double precision := 0.2;  -- seconds
   c_jobs constant integer := pg_catalog.hashtext('booking.jobs');
   v_job booking.jobs;
+  v_open text;
+  v_open_before text;
   v_step bigint;
   v_state text;
   v_error text;
 begin
-  -- Inside a transaction block this fails, before a lock is taken that would outlive it.
+  -- Inside a transaction block this fails at once.
   commit;
 
   p_run_id := null;
@@ -363,48 +430,57 @@ begin
     raise notice 'job "%" is disabled', p_name;
     return;
   end if;
-  if not pg_catalog.pg_try_advisory_lock(c_jobs, pg_catalog.hashtext(p_name)) then
-    raise notice 'job "%" is running already', p_name;
-    return;
-  end if;
 
-  -- The session may live on, in a pool say, and must not keep the lock when this one ends early.
-  begin
-    update booking.job_runs r
-    set finished_at = greatest(r.started_at, booking.now()), error = 'interrupted'
-    where r.job_name = p_name and r.finished_at is null;
-    insert into booking.job_runs (job_name, rows_affected) values (p_name, 0)
-    returning id into p_run_id;
-  exception when query_canceled or others then
-    perform pg_catalog.pg_advisory_unlock(c_jobs, pg_catalog.hashtext(p_name));
-    raise;
-  end;
+  loop
+    v_open := null;
+    if pg_catalog.pg_try_advisory_xact_lock(c_jobs, pg_catalog.hashtext(p_name)) then
+      -- Each step that was done is another version of the run's row.
+      select pg_catalog.string_agg(r.id || ' ' || r.xmin, ' ' order by r.id) into v_open
+      from booking.job_runs r
+      where r.job_name = p_name and r.finished_at is null;
+      exit when v_open is null or v_open = v_open_before;
+    end if;
+    if v_open is null or v_open_before is not null then
+      raise notice 'job "%" is running already', p_name;
+      return;
+    end if;
+    v_open_before := v_open;
+    commit;
+    perform pg_catalog.pg_sleep(c_moment);
+  end loop;
+
+  update booking.job_runs r
+  set finished_at = greatest(r.started_at, booking.now()), error = 'interrupted'
+  where r.job_name = p_name and r.finished_at is null;
+  insert into booking.job_runs (job_name, rows_affected) values (p_name, 0)
+  returning id into p_run_id;
   commit;
 
   loop
     begin
+      v_step := null;
       perform pg_catalog.set_config('lock_timeout', '5s', true);
+      perform pg_catalog.pg_advisory_xact_lock(c_jobs, pg_catalog.hashtext(p_name));
+      -- Closed by another run, which has taken this one for dead and goes on alone.
+      exit when not exists (
+        select from booking.job_runs r where r.id = p_run_id and r.finished_at is null
+      );
       execute v_job.command into v_step;
       update booking.job_runs r
       set rows_affected = r.rows_affected + coalesce(v_step, 0)
       where r.id = p_run_id;
-    exception when query_canceled or others then
+    exception when query_canceled or assert_failure or others then
       get stacked diagnostics v_state = returned_sqlstate, v_error = message_text;
     end;
+    if v_error is not null or coalesce(v_step, 0) = 0 then
+      update booking.job_runs r
+      set finished_at = greatest(r.started_at, booking.now()), error = v_error
+      where r.id = p_run_id and r.finished_at is null;
+    end if;
     commit;
     exit when v_error is not null or coalesce(v_step, 0) = 0;
   end loop;
 
-  begin
-    update booking.job_runs r
-    set finished_at = greatest(r.started_at, booking.now()), error = v_error
-    where r.id = p_run_id;
-  exception when query_canceled or others then
-    perform pg_catalog.pg_advisory_unlock(c_jobs, pg_catalog.hashtext(p_name));
-    raise;
-  end;
-  commit;
-  perform pg_catalog.pg_advisory_unlock(c_jobs, pg_catalog.hashtext(p_name));
   if v_error is not null then
     raise exception using
       errcode = v_state, message = pg_catalog.format('job "%s" failed: %s', p_name, v_error);

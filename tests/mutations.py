@@ -777,19 +777,30 @@ MUTATIONS = [
         (
             (
                 "sql/80_jobs/run_job.sql",
-                "if not pg_catalog.pg_try_advisory_lock(c_jobs, pg_catalog.hashtext(p_name)) then",
-                "if false then",
+                "if pg_catalog.pg_try_advisory_xact_lock(c_jobs, pg_catalog.hashtext(p_name)) then",
+                "if true then",
             ),
         ),
         JOBS,
     ),
     Mutation(
-        "a job that fails keeps its lock",
+        "a run between two steps is taken for dead",
         (
             (
                 "sql/80_jobs/run_job.sql",
-                "  commit;\n  perform pg_catalog.pg_advisory_unlock(c_jobs, pg_catalog.hashtext(p_name));\n",
-                "  commit;\n",
+                "exit when v_open is null or v_open = v_open_before;",
+                "exit;",
+            ),
+        ),
+        JOBS,
+    ),
+    Mutation(
+        "the lock of a job is its session's",
+        (
+            (
+                "sql/80_jobs/run_job.sql",
+                "      perform pg_catalog.pg_advisory_xact_lock(",
+                "      perform pg_catalog.pg_advisory_lock(",
             ),
         ),
         JOBS,
@@ -810,8 +821,8 @@ MUTATIONS = [
         (
             (
                 "sql/30_slots/nightly_refresh.sql",
-                "extract(hour from v_now at time zone t.timezone) >= t.refresh_hour",
-                "true",
+                "((v_now at time zone t.timezone) - t.refresh_hour * interval '1 hour')::date",
+                "(v_now at time zone t.timezone)::date",
             ),
         ),
         JOBS,
@@ -821,7 +832,7 @@ MUTATIONS = [
         (
             (
                 "sql/80_jobs/delete_old_records.sql",
-                "(o.kind <> 'reminder_due' or (o.payload ->> 'start_time')::timestamptz <= v_now)",
+                "(o.kind <> 'reminder_due' or (o.payload ->> 'start_time')::timestamptz <= v_today)",
                 "true",
             ),
         ),
@@ -837,6 +848,22 @@ MUTATIONS = [
             ),
         ),
         UPGRADE,
+    ),
+    Mutation(
+        "a migration waits for a table, and bookings behind it",
+        (("cli/pgbooking/migrate.py", "LOCK_TIMEOUT_SECONDS = 0.5", "LOCK_TIMEOUT_SECONDS = 10"),),
+        UPGRADE,
+    ),
+    Mutation(
+        "one unpaid appointment that cannot be released stops all others",
+        (
+            (
+                "sql/40_booking/release_unpaid_appointments.sql",
+                "      get stacked diagnostics v_error = message_text;\n",
+                "      raise;\n",
+            ),
+        ),
+        "tests/booking/test_payments.py",
     ),
 ]
 

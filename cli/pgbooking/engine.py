@@ -82,6 +82,7 @@ ENGINE = re.compile(r"\d{4}\.engine(_\w+)?(\.rollback)?\.sql")
 LEADING_COMMENTS = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z))*")
 SECTION = re.compile(r"^-- sql/(\S+)$\n", re.MULTILINE)
 COMMENT_ON = re.compile(r"comment on (?P<kind>\w+) (?P<name>\w+\.\w+)", re.IGNORECASE)
+COMMENT_IS = re.compile(r"comment on .*? is(?=\s)", re.DOTALL | re.IGNORECASE)
 DROP = re.compile(
     r"drop (?P<kind>\w+) (?P<name>\w+(?:\.\w+)?)(?: on (?P<table>\w+\.\w+))?\Z", re.IGNORECASE
 )
@@ -99,6 +100,15 @@ class Piece:
     @property
     def text(self) -> str:
         return "\n\n".join(self.statements)
+
+    @property
+    def commented(self) -> set[str]:
+        """The beginnings of its comments, as far as "is"."""
+        return {
+            " ".join(match[0].split())
+            for match in (COMMENT_IS.match(_bare(each)) for each in self.statements)
+            if match
+        }
 
     def is_like(self, other: Piece) -> bool:
         """Whether both make the same object, whatever the files' own comments say."""
@@ -120,8 +130,9 @@ class Code:
     pieces: dict[Created, Piece] = field(default_factory=dict)
     grants: list[str] = field(default_factory=list)
 
-    def read(self, file: str, text: str) -> None:
-        """Take in a file of sql/, or a section of a released engine migration."""
+    def read(self, file: str, text: str, ignored: tuple[str, ...] = ()) -> None:
+        """Take in a file of sql/, or a section of a released engine migration, in which there are
+        statements to be ignored."""
         statements = sqlparse.split(text)
         if file == GRANTS:
             self.grants = statements
@@ -129,6 +140,8 @@ class Code:
         before: list[str] = []
         for statement in statements:
             bare = _bare(statement).rstrip(";")
+            if not bare:
+                continue  # a comment behind the last statement
             if commented := COMMENT_ON.match(bare):
                 key = Created(commented["kind"].lower(), commented["name"])
                 piece = self.pieces[key]
@@ -147,7 +160,7 @@ class Code:
                 self.pieces.pop(key, None)
                 self.pieces[key] = Piece(file, key, (*before, statement))
                 before = []
-            elif not bare.lower().startswith(("grant ", "set ", "lock ", "do ")):
+            elif not bare.lower().startswith(ignored):
                 raise Problem(f"sql/{file} has a statement that makes no object: {bare[:60]}")
 
     @property
@@ -285,9 +298,13 @@ def _afterwards(released: Code, wanted: Code, gone: list[Piece]) -> Migration | 
 
 
 def _replacing(before: Piece | None, piece: Piece) -> str:
-    if before is None or piece.replaces(before):
+    if before is None:
         return piece.text
-    return f"{before.created.drop}\n\n{piece.text}"
+    if not piece.replaces(before):
+        return f"{before.created.drop}\n\n{piece.text}"
+    # A comment stays until it is taken away.
+    gone = before.commented - piece.commented
+    return "\n\n".join([piece.text, *(f"{each} null;" for each in sorted(gone))])
 
 
 def _grants_on(name: str, code: Code) -> list[str]:
@@ -340,7 +357,7 @@ def released_code(migrations: Path) -> Code:
         if ENGINE.fullmatch(name) and not name.endswith(".rollback.sql"):
             parts = SECTION.split((migrations / name).read_text())
             for file, text in zip(["", *parts[1::2]], parts[0::2], strict=True):
-                code.read(file, text)
+                code.read(file, text, ("do ", "grant ", "lock ", "set "))
     return code
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import sys
 import time
 from collections.abc import Generator, Iterator
@@ -26,6 +27,10 @@ from pgbooking.rows import fetch, fetch_one, fetch_values
 from pgbooking.sources import created_objects, migrations_folder
 
 SCHEMA = "booking_migrations"
+
+# It logs each error with its traceback; we tell what happened ourselves.
+logging.getLogger("yoyo").setLevel(logging.CRITICAL)
+
 OTHER_RUN_SECONDS = 10.0
 """How long to wait for another run to end."""
 
@@ -283,18 +288,16 @@ def _named(name: str, ids: list[str], folder: Path | None) -> str:
 def _run(
     backend: Any, migrations: Any, direction: Direction, lock_timeout: float
 ) -> Generator[str, None, None]:
-    done = False
     try:
         for migration in migrations:
             _run_one(backend, migration, direction, lock_timeout)
-            done = True
             yield migration.id
     finally:
-        if done:
-            # migrations/post-apply.sql; stock yoyo runs it itself, though never on a rollback.
-            for hook in migrations.post_apply:
-                with backend.copy() as session:
-                    hook.process_steps(session, "apply")
+        # migrations/post-apply.sql; stock yoyo runs it itself, though never on a rollback. Where
+        # nothing was pending, too: an earlier run may have been killed before it came to this.
+        for hook in migrations.post_apply:
+            with backend.copy() as session:
+                hook.process_steps(session, "apply")
 
 
 def _run_one(backend: Any, migration: Any, direction: Direction, lock_timeout: float) -> None:
@@ -305,6 +308,8 @@ def _run_one(backend: Any, migration: Any, direction: Direction, lock_timeout: f
         try:
             _try_one(backend, migration, direction, lock_timeout)
         except CANNOT_LOCK as error:
+            if not migration.use_transactions:
+                raise _not_built(migration.id, verb, error) from error
             if tried == TRIES:
                 raise Problem(
                     f"{migration.id} could not be {verb}: in {TRIES} tries of {lock_timeout:g} "
@@ -315,6 +320,8 @@ def _run_one(backend: Any, migration: Any, direction: Direction, lock_timeout: f
             # Whoever has queued up behind the lock that was not to be had goes first.
             time.sleep(lock_timeout)
         except psycopg.Error as error:
+            if isinstance(error, psycopg.errors.QueryCanceled) and not migration.use_transactions:
+                raise _not_built(migration.id, verb, error) from error
             explanation = explain(error)
             raise Problem(
                 f"{migration.id} could not be {verb}: {explanation.message}",
@@ -323,6 +330,14 @@ def _run_one(backend: Any, migration: Any, direction: Direction, lock_timeout: f
             ) from error
         else:
             return
+
+
+def _not_built(migration_id: str, verb: str, error: psycopg.Error) -> Problem:
+    return Problem(
+        f"{migration_id} could not be {verb}: {error.diag.message_primary or error}.",
+        "It waits for older transactions, and holds nobody up meanwhile. Run the command again, "
+        "without time limits of the role: PGOPTIONS='-c lock_timeout=0 -c statement_timeout=0'",
+    )
 
 
 def _try_one(backend: Any, migration: Any, direction: Direction, lock_timeout: float) -> None:

@@ -91,10 +91,12 @@ def print_report(report: Written) -> None:
 
 
 def _in_one_transaction(text: str) -> str:
-    """Supabase runs each file in one, where no index can be built concurrently."""
+    """Supabase runs each file in one, where no index can be built concurrently: who writes to the
+    table waits for that, and the file must not wait for long to begin."""
     if "-- transactional: false\n" not in text:
         return text
-    return text.replace("-- transactional: false\n", "").replace(" concurrently ", " ")
+    text = text.replace("-- transactional: false\n", "").replace(" concurrently ", " ")
+    return f"set local lock_timeout = '500ms';\n\n{text}"
 
 
 def _file_name(number: int, name: str) -> str:

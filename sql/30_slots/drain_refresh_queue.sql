@@ -6,19 +6,19 @@ language plpgsql
 as $$
 declare
   v_entry record;
-  v_failed uuid[] := array[]::uuid[];
+  v_failed text[] := '{}';
 begin
   loop
     select q.tenant_id, q.staff_id into v_entry
     from booking.refresh_queue q
-    where (p_tenant_id is null or q.tenant_id = p_tenant_id) and q.staff_id <> all (v_failed)
+    where (p_tenant_id is null or q.tenant_id = p_tenant_id) and q.tenant_id::text || q.staff_id <> all (v_failed)
     order by q.queued_at, q.tenant_id, q.staff_id
     limit 1
     for update skip locked;
     exit when not found;
 
     if not booking.work_off_queued(v_entry.tenant_id, v_entry.staff_id) then
-      v_failed := v_failed || v_entry.staff_id;
+      v_failed := v_failed || (v_entry.tenant_id::text || v_entry.staff_id);
     end if;
     commit;
   end loop;

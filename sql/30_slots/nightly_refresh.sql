@@ -1,9 +1,9 @@
--- The nightly rebuild, one step: publishes the next calendar whose night has not been done, in
--- a tenant whose local hour has reached refresh_hour, and returns 1, or 0 if there is none. A
--- night is done when the horizon has moved to the tenant's today; whatever moved it has rebuilt
--- the calendar. One on which nothing changed writes the new last day and deletes the past one.
--- Calendars that someone is writing are left to the next run, queued ones to the queue, where
--- a calendar that fails is put with its error.
+-- The nightly rebuild, one step: publishes the next calendar whose night has not been done, and
+-- returns 1, or 0 if there is none. A night is due from its tenant's local refresh_hour on, and
+-- done when the horizon has moved since midnight; whatever moved it has rebuilt the calendar. One
+-- on which nothing changed writes the new last day and deletes the past one. Calendars that
+-- someone is writing are left to the next run, queued ones to the queue, where a calendar that
+-- fails is put with its error.
 create or replace function booking.refresh_due_calendar() returns integer
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -17,9 +17,11 @@ begin
     select c.tenant_id, c.staff_id into v_calendar
     from booking.tenants t
     join booking.calendars c on c.tenant_id = t.id
-    where extract(hour from v_now at time zone t.timezone) >= t.refresh_hour
-      and c.materialized_until < (v_now at time zone t.timezone)::date
-        + least(t.precompute_days, t.booking_horizon_days)
+    -- The date on which it was done last: that of the last night, or today; not tomorrow, or the
+    -- clock has been put back.
+    where c.materialized_until - least(t.precompute_days, t.booking_horizon_days) not between
+        ((v_now at time zone t.timezone) - t.refresh_hour * interval '1 hour')::date
+        and (v_now at time zone t.timezone)::date
       and not exists (
         select from booking.refresh_queue q
         where q.tenant_id = c.tenant_id and q.staff_id = c.staff_id

@@ -1,7 +1,9 @@
 -- The queue's job, one step: publishes the calendar that has waited longest and returns 1, or 0 if
--- none is due. Several workers skip each other's entries. The entry's row is locked before the
--- calendar and deleted in the same transaction, so that a change that comes meanwhile queues anew.
--- A failing calendar keeps its error until its next turn and stops no other.
+-- none is due. The entry's row is locked before the calendar and deleted in the same transaction,
+-- so that a change that comes meanwhile queues anew. Entries that another worker has, and
+-- calendars that someone is writing, are left to the next run. One try a transaction: whoever
+-- wants to queue anew waits for no other calendar. One that fails keeps its error until its next
+-- turn and stops no other.
 create or replace function booking.refresh_queued_calendar() returns integer
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -9,25 +11,24 @@ as $$
 declare
   v_entry record;
 begin
-  loop
-    select q.tenant_id, q.staff_id into v_entry
-    from booking.refresh_queue q
-    where q.retry_at <= booking.now()
-    order by q.queued_at, q.tenant_id, q.staff_id
-    limit 1
-    for update skip locked;
-    exit when not found;
-
-    if booking.work_off_queued(v_entry.tenant_id, v_entry.staff_id) then
-      return 1;
-    end if;
-  end loop;
-  return 0;
+  select q.tenant_id, q.staff_id into v_entry
+  from booking.refresh_queue q
+  join booking.calendars c on c.tenant_id = q.tenant_id and c.staff_id = q.staff_id
+  where q.retry_at <= booking.now()
+  order by q.queued_at, q.tenant_id, q.staff_id
+  limit 1
+  for update of q skip locked
+  for no key update of c skip locked;
+  if not found then
+    return 0;
+  end if;
+  perform booking.work_off_queued(v_entry.tenant_id, v_entry.staff_id);
+  return 1;
 end
 $$;
 
 comment on function booking.refresh_queued_calendar() is
-  'Publishes the next queued calendar; returns 1, or 0 if none is due.';
+  'Publishes the next queued calendar, or keeps its error; returns 1, or 0 if none is due.';
 
 -- For whoever has locked the entry. Returns whether the calendar is published now; else its error
 -- is kept.

@@ -2,14 +2,16 @@
 -- until it returns 0. Keeps a row in job_runs, whose rows_affected grows with each step. Call it
 -- outside a transaction block, as a login role that is a member of booking_owner.
 --
--- Two runs of one job cannot overlap: a session-level advisory lock is held from the first step to
--- the last, over all commits. Whoever finds it taken, or the job disabled, does nothing and gets
--- null. What a run that was killed left unfinished is closed by the next one, which holds the
--- lock that a living one would hold.
+-- Two runs of one job cannot overlap: each step holds an advisory lock until its transaction ends,
+-- and goes on only while its run is open. Not a lock of the session: a cancel that comes between
+-- two steps cannot be caught, and in a pool the session would keep it. Whoever finds the lock
+-- taken, or the job disabled, does nothing and gets null. A run that is open though nobody holds the
+-- lock is between two steps, or dead: who is still there a moment later has not moved, and is
+-- closed as interrupted.
 --
 -- A step that fails, or is cancelled, is taken back, and those before it stay. Its error is kept,
--- the lock released, and the error raised again, so that whoever called sees it. The next run
--- goes on. A step waits for a lock for five seconds at most.
+-- and raised again, so that whoever called sees it. The next run goes on. A step waits for a lock
+-- for five seconds at most.
 --
 -- A procedure that commits can neither pin its search_path nor run as its definer: it qualifies
 -- every name.
@@ -17,13 +19,16 @@ create or replace procedure booking.run_job(p_name text, inout p_run_id bigint d
 language plpgsql
 as $$
 declare
+  c_moment constant double precision := 0.2;  -- seconds
   c_jobs constant integer := pg_catalog.hashtext('booking.jobs');
   v_job booking.jobs;
+  v_open text;
+  v_open_before text;
   v_step bigint;
   v_state text;
   v_error text;
 begin
-  -- Inside a transaction block this fails, before a lock is taken that would outlive it.
+  -- Inside a transaction block this fails at once.
   commit;
 
   p_run_id := null;
@@ -37,48 +42,57 @@ begin
     raise notice 'job "%" is disabled', p_name;
     return;
   end if;
-  if not pg_catalog.pg_try_advisory_lock(c_jobs, pg_catalog.hashtext(p_name)) then
-    raise notice 'job "%" is running already', p_name;
-    return;
-  end if;
 
-  -- The session may live on, in a pool say, and must not keep the lock when this one ends early.
-  begin
-    update booking.job_runs r
-    set finished_at = greatest(r.started_at, booking.now()), error = 'interrupted'
-    where r.job_name = p_name and r.finished_at is null;
-    insert into booking.job_runs (job_name, rows_affected) values (p_name, 0)
-    returning id into p_run_id;
-  exception when query_canceled or others then
-    perform pg_catalog.pg_advisory_unlock(c_jobs, pg_catalog.hashtext(p_name));
-    raise;
-  end;
+  loop
+    v_open := null;
+    if pg_catalog.pg_try_advisory_xact_lock(c_jobs, pg_catalog.hashtext(p_name)) then
+      -- Each step that was done is another version of the run's row.
+      select pg_catalog.string_agg(r.id || ' ' || r.xmin, ' ' order by r.id) into v_open
+      from booking.job_runs r
+      where r.job_name = p_name and r.finished_at is null;
+      exit when v_open is null or v_open = v_open_before;
+    end if;
+    if v_open is null or v_open_before is not null then
+      raise notice 'job "%" is running already', p_name;
+      return;
+    end if;
+    v_open_before := v_open;
+    commit;
+    perform pg_catalog.pg_sleep(c_moment);
+  end loop;
+
+  update booking.job_runs r
+  set finished_at = greatest(r.started_at, booking.now()), error = 'interrupted'
+  where r.job_name = p_name and r.finished_at is null;
+  insert into booking.job_runs (job_name, rows_affected) values (p_name, 0)
+  returning id into p_run_id;
   commit;
 
   loop
     begin
+      v_step := null;
       perform pg_catalog.set_config('lock_timeout', '5s', true);
+      perform pg_catalog.pg_advisory_xact_lock(c_jobs, pg_catalog.hashtext(p_name));
+      -- Closed by another run, which has taken this one for dead and goes on alone.
+      exit when not exists (
+        select from booking.job_runs r where r.id = p_run_id and r.finished_at is null
+      );
       execute v_job.command into v_step;
       update booking.job_runs r
       set rows_affected = r.rows_affected + coalesce(v_step, 0)
       where r.id = p_run_id;
-    exception when query_canceled or others then
+    exception when query_canceled or assert_failure or others then
       get stacked diagnostics v_state = returned_sqlstate, v_error = message_text;
     end;
+    if v_error is not null or coalesce(v_step, 0) = 0 then
+      update booking.job_runs r
+      set finished_at = greatest(r.started_at, booking.now()), error = v_error
+      where r.id = p_run_id and r.finished_at is null;
+    end if;
     commit;
     exit when v_error is not null or coalesce(v_step, 0) = 0;
   end loop;
 
-  begin
-    update booking.job_runs r
-    set finished_at = greatest(r.started_at, booking.now()), error = v_error
-    where r.id = p_run_id;
-  exception when query_canceled or others then
-    perform pg_catalog.pg_advisory_unlock(c_jobs, pg_catalog.hashtext(p_name));
-    raise;
-  end;
-  commit;
-  perform pg_catalog.pg_advisory_unlock(c_jobs, pg_catalog.hashtext(p_name));
   if v_error is not null then
     raise exception using
       errcode = v_state, message = pg_catalog.format('job "%s" failed: %s', p_name, v_error);

@@ -418,6 +418,28 @@ def test_what_is_unpaid_when_due_is_released(salon: Salon, unpaid: Booking) -> N
     assert_refused(pay(salon, unpaid), "too_late", 409)
 
 
+def test_one_that_cannot_be_released_stops_no_other(salon: Salon, unpaid: Booking) -> None:
+    set_clock(salon.db, WHEN_IT_IS_DUE)
+    stuck, other = sorted([unpaid.appointment, salon.appointment(TEN + timedelta(hours=3))])
+    salon.db.execute(
+        "update booking.appointments set status = 'pending', payment_status = 'pending',"
+        " payment_due_at = booking.now() where id = any (%s)",
+        ([stuck, other],),
+    )
+    salon.db.execute(
+        "create function booking.fail() returns trigger language plpgsql"
+        " as $$ begin raise 'disk on fire'; end $$"
+    )
+    salon.db.execute(
+        "create trigger fail before update on booking.appointments for each row"
+        f" when (old.id = '{stuck}') execute function booking.fail()".encode()
+    )
+    assert release(salon.db, most=1) == 1
+    assert appointment(salon, other)["status"] == "cancelled"
+    with pytest.raises(psycopg.Error, match="disk on fire"):
+        release(salon.db)
+
+
 def test_each_release_is_on_record_once(salon: Salon, unpaid: Booking) -> None:
     before = len(audit_rows(salon))
     set_clock(salon.db, WHEN_IT_IS_DUE)

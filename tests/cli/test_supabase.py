@@ -193,6 +193,8 @@ def test_every_migration_has_its_file_with_its_whole_text() -> None:
     for path, (name, text) in zip(migrations, others, strict=True):
         assert name.endswith(f"_pgbooking_{path.stem.split('.')[1]}.sql")
         assert without_concurrently(path.read_text()) in text
+        if "transactional: false" in path.read_text():
+            assert "set local lock_timeout = '500ms';" in text
 
 
 def without_concurrently(text: str) -> str:

@@ -61,6 +61,23 @@ def queue(salon: Salon, person: UUID) -> None:
     )
 
 
+def hold_up(locker: Session, person: UUID) -> None:
+    """Let whoever publishes this person's calendar wait until the locker's transaction ends: for
+    a slot that is not as it should be."""
+    wrong = (
+        "select id from booking.availability_slots where staff_id = %s order by start_time, id"
+        " limit 1"
+    )
+    with psycopg.connect(locker.info.dsn) as other:
+        other.execute(
+            "update booking.availability_slots set is_available = not is_available"
+            f" where id = ({wrong})".encode(),
+            (person,),
+        )
+    locker.execute("begin")
+    locker.execute(f"{wrong} for update".encode(), (person,))
+
+
 def undone(db: Session) -> list[str]:
     """Which of the jobs have not done what there was to do."""
     row = db.execute(

@@ -24,6 +24,7 @@ from tests.operations.job_work import (
     JOBS,
     differences,
     give_each_job_something_to_do,
+    hold_up,
     job_locks,
     queue,
     runs,
@@ -133,8 +134,8 @@ def test_pg_cron_runs_every_job_and_goes_on_after_a_run_was_killed(servers: list
                 (ben,),
             )
             each.db.execute("update booking.jobs set is_enabled = name = %s", (DRAIN,))
-            locker = opened.enter_context(psycopg.connect(each.db.info.dsn))
-            locker.execute("select from booking.calendars where staff_id = %s for update", (ben,))
+            locker = opened.enter_context(psycopg.connect(each.db.info.dsn, autocommit=True))
+            hold_up(locker, ben)
             lockers.append(locker)
 
         assert [set(each.install()) for each in busy] == [JOBS, JOBS]

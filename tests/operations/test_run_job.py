@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pytest
 from tests.conftest import Connect
 from tests.operations.job_work import (
     give_each_job_something_to_do,
+    hold_up,
     job_locks,
     queue,
     run_job,
@@ -76,8 +78,7 @@ def stuck_run(
     )
     locker, runner = connect(), connect()
     set_clock(runner)
-    locker.execute("begin")
-    locker.execute("select from booking.calendars where staff_id = %s for update", (ben,))
+    hold_up(locker, ben)
     with ThreadPoolExecutor(1) as thread:
         outcome = thread.submit(run_job, runner, DRAIN)
         wait_until_blocked(runner.info.backend_pid)
@@ -100,6 +101,40 @@ def test_two_runs_of_one_job_cannot_overlap(stuck_run: StuckRun, db: Session) ->
     assert stuck_run.outcome.result(10) is not None
     assert runs(db) == {DRAIN: [(2, None)]}
     assert run_job(db, DRAIN) is not None
+
+
+def test_a_run_between_two_steps_is_not_taken_for_dead(db: Session, connect: Connect) -> None:
+    countdown(db, *["1"] * 40)
+    command(db, "select public.step() from pg_sleep(0.02)")
+    runner = connect()
+    with ThreadPoolExecutor(1) as thread:
+        outcome = thread.submit(run_job, runner, DRAIN)
+        while db.execute("select count(*) from booking.job_runs").fetchone() == (0,):
+            pass
+        tries = 0
+        while not outcome.done():
+            assert run_job(db, DRAIN) is None or outcome.done()
+            tries += 1
+    assert tries > 1
+    assert runs(db)[DRAIN][0] == (40, None)
+
+
+def test_a_cancel_at_any_moment_leaves_no_lock_behind(db: Session, connect: Connect) -> None:
+    command(db, "select 1")  # for ever, and mostly between steps
+    runner = connect()
+    for number in range(20):
+        with ThreadPoolExecutor(1) as thread:
+            outcome = thread.submit(run_job, runner, DRAIN)
+            while db.execute(
+                "select count(*) from booking.job_runs where finished_at is null"
+                " and rows_affected > 0"
+            ).fetchone() == (0,):
+                assert not outcome.done()
+            time.sleep(number / 10_000)
+            db.execute("select pg_cancel_backend(%s)", (runner.info.backend_pid,))
+            assert isinstance(outcome.exception(10), psycopg.errors.QueryCanceled)
+        assert job_locks(db) == 0, "though the session lives on"
+        db.execute("delete from booking.job_runs")
 
 
 def test_another_job_runs_meanwhile(stuck_run: StuckRun, db: Session) -> None:
@@ -215,6 +250,7 @@ def nights(db: Session, clock: str) -> int:
 
 def test_a_night_without_the_refresh_hour_is_done_at_the_hour_after_it(salon: Salon) -> None:
     # Berlin, 29 March 2026: 01:59 is followed by 03:00.
+    assert nights(salon.db, "2026-03-28 01:00+00") == 1
     assert nights(salon.db, "2026-03-29 00:59+00") == 0
     assert nights(salon.db, "2026-03-29 01:00+00") == 1
     assert salon.differences() == []
@@ -222,12 +258,33 @@ def test_a_night_without_the_refresh_hour_is_done_at_the_hour_after_it(salon: Sa
 
 def test_a_night_with_the_refresh_hour_twice_is_done_once(salon: Salon) -> None:
     # Berlin, 25 October 2026: 02:59 is followed by 02:00.
+    assert nights(salon.db, "2026-10-24 21:00+00") == 1
     assert nights(salon.db, "2026-10-24 23:59+00") == 0
     assert nights(salon.db, "2026-10-25 00:07+00") == 1
     assert nights(salon.db, "2026-10-25 01:07+00") == 0
     assert nights(salon.db, "2026-10-25 22:07+00") == 0
     assert nights(salon.db, "2026-10-26 00:59+00") == 0
     assert nights(salon.db, "2026-10-26 01:07+00") == 1
+
+
+def test_a_night_that_was_missed_is_made_up_for_at_any_hour(salon: Salon, connect: Connect) -> None:
+    salon.db.execute("update booking.tenants set refresh_hour = 23")
+    assert nights(salon.db, "2026-03-03 23:07+01") == 1
+    writer = connect()
+    writer.execute("begin")
+    writer.execute("select from booking.calendars for update")
+    assert nights(salon.db, "2026-03-04 23:07+01") == 0
+    writer.execute("rollback")
+    assert nights(salon.db, "2026-03-05 00:07+01") == 1
+    assert nights(salon.db, "2026-03-05 22:07+01") == 0
+    assert salon.differences() == []
+
+
+def test_a_clock_that_was_put_back_is_followed(salon: Salon) -> None:
+    assert nights(salon.db, "2026-03-08 03:00+01") == 1
+    assert nights(salon.db, "2026-03-03 03:00+01") == 1
+    assert nights(salon.db, "2026-03-03 04:00+01") == 0
+    assert salon.differences() == []
 
 
 def test_each_tenant_has_its_night_at_its_own_hour(salon: Salon) -> None:
@@ -304,7 +361,7 @@ def test_a_failing_calendar_waits_for_its_next_turn_and_stops_no_other(salon: Sa
     assert after_a_run_at("07:02") == second
     assert after_a_run_at("07:05") == second
     assert {error for _, error in runs(db)[DRAIN]} == {None}, "the job itself does not fail"
-    assert [rows for rows, _ in runs(db)[DRAIN]] == [1, 0, 0, 0]
+    assert [rows for rows, _ in runs(db)[DRAIN]] == [2, 0, 1, 0]
 
     db.execute("drop trigger fail on booking.availability_slots")
     assert after_a_run_at("07:06") == []
@@ -332,25 +389,25 @@ def test_a_new_change_makes_a_failing_calendar_due_at_once(salon: Salon) -> None
     assert queued(db) == []
 
 
-# A record of each kind that settings let go, so many days old and a little more or not.
+# A record of each kind that settings let go, so many days old (of UTC) and a little more or not.
 OLD_RECORDS = (
     "insert into booking.audit_log (tenant_id, occurred_at, action, outcome)"
-    " values (%(tenant)s, booking.now() - interval '400 days' - %(more)s, %(label)s, 'success')",
+    " values (%(tenant)s, %(today)s - interval '400 days' - %(more)s, %(label)s, 'success')",
     "insert into booking.events (tenant_id, kind, appointment_id, payload, processed_at)"
     " values (%(tenant)s, 'payment', %(appointment)s, jsonb_build_object('is', %(label)s::text),"
-    "   booking.now() - interval '30 days' - %(more)s)",
+    "   %(today)s - interval '30 days' - %(more)s)",
     # Its start has come, so no reminder of it can be written again.
     "insert into booking.events (tenant_id, kind, appointment_id, payload, processed_at)"
     " values (%(tenant)s, 'reminder_due', %(appointment)s, "
-    "   jsonb_build_object('is', %(label)s::text, 'start_time', booking.now() - %(more)s),"
-    "   booking.now() - interval '30 days' - %(more)s)",
+    "   jsonb_build_object('is', %(label)s::text, 'start_time', %(today)s - %(more)s),"
+    "   %(today)s - interval '30 days' - %(more)s)",
     "insert into booking.job_runs (job_name, started_at, error)"
-    " values ('queue_reminders', booking.now() - interval '20 days' - %(more)s, %(label)s)",
+    " values ('queue_reminders', %(today)s - interval '20 days' - %(more)s, %(label)s)",
     "insert into booking.verification_runs (tenant_id, started_at, calendars)"
-    " values (%(tenant)s, booking.now() - interval '90 days' - %(more)s,"
+    " values (%(tenant)s, %(today)s - interval '90 days' - %(more)s,"
     "   case %(label)s when 'keep' then 1 else 0 end)",
     "insert into booking.rate_limits (bucket, key, tat)"
-    " values ('reads', %(label)s, booking.now() - %(more)s)",
+    " values ('reads', %(label)s, %(today)s - %(more)s)",
 )
 
 # However long ago they were written or processed.
@@ -370,7 +427,8 @@ def test_old_records_go_exactly_when_the_settings_say(salon: Salon) -> None:
         "update booking.settings set audit_retention_days = 400, event_retention_days = 30,"
         " job_run_retention_days = 20, verification_retention_days = 90"
     )
-    of = {"tenant": salon.tenant, "appointment": salon.appointment()}
+    [(today,)] = db.execute("select date_trunc('day', booking.now(), 'UTC')").fetchall()
+    of = {"tenant": salon.tenant, "appointment": salon.appointment(), "today": today}
     db.execute("delete from booking.events")
     for label, more in (("drop", "1 microsecond"), ("keep", "0")):
         for statement in OLD_RECORDS:

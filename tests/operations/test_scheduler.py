@@ -29,6 +29,7 @@ from tests.operations.job_work import (
     JOBS,
     differences,
     give_each_job_something_to_do,
+    hold_up,
     job_locks,
     queue,
     run_job,
@@ -121,8 +122,7 @@ def blocking(salon: Salon, connect: Connect) -> Iterator[Session]:
     # Its night is done, or that job would wait, too.
     salon.db.execute("update booking.jobs set is_enabled = false where name = 'nightly_refresh'")
     locker = connect()
-    locker.execute("begin")
-    locker.execute("select from booking.calendars where staff_id = %s for update", (ben,))
+    hold_up(locker, ben)
     yield locker
 
 

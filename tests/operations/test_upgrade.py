@@ -27,6 +27,7 @@ from tests.api import Api
 from tests.load import Load, Shop, make_shop
 
 RELEASE = "0.1.0"
+LOITERS_SECONDS = 8
 APPOINTMENTS = int(os.environ.get("PGBOOKING_APPOINTMENTS", "1000"))
 
 
@@ -139,6 +140,12 @@ def test_nobody_notices_an_upgrade_or_the_way_back(shop_url: str, next_release: 
     with load.running(), readers.running():
         with stalls.during("before"):
             pass
+        # Somebody who takes his time over what the next release changes. Whoever waited for him to
+        # end would hold up all others.
+        loiterer = psycopg.connect(shop_url)
+        loiterer.execute("select from booking.appointments limit 1")
+        leaving = threading.Timer(LOITERS_SECONDS, loiterer.close)
+        leaving.start()
         with stalls.during(f"{RELEASE} to this release, {len(of_this_release)} migrations"):
             assert list(migrate.apply(shop_url)) == of_this_release
         with stalls.during(f"to a next one that changes everything, {len(up)} in all"):
@@ -149,7 +156,10 @@ def test_nobody_notices_an_upgrade_or_the_way_back(shop_url: str, next_release: 
         with stalls.during("and to this release again"):
             assert list(migrate.apply(shop_url)) == of_this_release
 
+    leaving.join()
     print("\n  ".join([load.summary(), *stalls.lines]))
+    longest = max(max(client.seconds) for client in load.clients)
+    assert max(longest, *readers.seconds) < LOITERS_SECONDS / 2
     assert readers.errors == []
     answers = {code for client in load.clients for _, code in client.answered}
     assert "busy" not in answers

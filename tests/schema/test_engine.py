@@ -24,6 +24,14 @@ comment on function booking.a is 'a; one';
 """,
     "11_unchanged.sql": """
 create or replace function booking.unchanged() returns int language sql as $$ select 0 $$;
+-- A last word.
+""",
+    "14_comments.sql": """
+create or replace function booking.told() returns int language sql as $$ select 0 $$;
+
+comment on function booking.told() is 'told';
+
+create or replace function booking.untold() returns int language sql as $$ select 0 $$;
 """,
     "12_gone.sql": """
 create or replace function booking.gone() returns int language sql as $$ select 0 $$;
@@ -121,8 +129,12 @@ def test_only_what_differs_is_written_tables_apart(folders: tuple[Path, Path]) -
     assert "unchanged" not in written["0006.engine"] + written["0006.engine.rollback"]
     assert "trigger" not in written["0006.engine"] + written["0008.engine_u"]
     assert "grant" not in "".join(written.values())
-    for name in ("0007.engine_t", "0007.engine_t.rollback", "0008.engine_u"):
-        assert "lock_timeout" in written[name]
+    for table, mode in (("t", "share row exclusive"), ("u", "access exclusive")):
+        number = {"t": 7, "u": 8}[table]
+        for way in ("", ".rollback"):
+            text = written[f"000{number}.engine_{table}{way}"]
+            assert "set local lock_timeout = '500ms'" in text
+            assert f"lock table booking.{table} in {mode} mode;" in text
     assert "-- depends: 0007.engine_t\n" in (migrations / "0008.engine_u.sql").read_text()
 
 
@@ -140,7 +152,11 @@ def test_every_kind_of_change_goes_forward_and_back(
         assert len(list(migrate.apply(url, migrations))) == 5
         before = normalised_dump(server, url)
 
-        # A signature, a new function, one that is gone, triggers, a policy, views, grants.
+        # A signature, a new function, one that is gone, triggers, a policy, views, grants; and which
+        # of two functions has a comment.
+        told, comment, untold = RELEASED["14_comments.sql"].split("\n\n")
+        comment = comment.replace("booking.told", "booking.untold")
+        (sql / "14_comments.sql").write_text("\n\n".join([told, untold, comment]))
         (sql / "10_a.sql").write_text(
             RELEASED["10_a.sql"].replace("booking.a() returns int", "booking.a() returns bigint")
         )
@@ -205,9 +221,10 @@ def test_sql_may_not_create_state(tmp_path: Path) -> None:
         engine.wanted_code(tmp_path)
 
 
-def test_sql_may_not_do_anything_else(tmp_path: Path) -> None:
-    (tmp_path / "t.sql").write_text("-- Oops.\nupdate booking.t set id = 1;")
-    with pytest.raises(Problem, match=r"makes no object: update booking\.t"):
+@pytest.mark.parametrize("statement", ["update booking.t set id = 1", "grant all on t to public"])
+def test_sql_may_not_do_anything_else(tmp_path: Path, statement: str) -> None:
+    (tmp_path / "t.sql").write_text(f"-- Oops.\n{statement};")
+    with pytest.raises(Problem, match=f"makes no object: {statement}"):
         engine.wanted_code(tmp_path)
 
 

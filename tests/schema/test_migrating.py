@@ -158,6 +158,22 @@ def test_a_second_run_says_who_holds_the_lock_and_how_to_break_it(
     first.close()
 
 
+def test_an_index_that_runs_out_of_the_roles_time_says_how_to_go_on(
+    empty_database_url: str, two_migrations: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = empty_database_url
+    (two_migrations / "0002.two.sql").write_text(INDEX)
+    list(migrate.apply(url, two_migrations, to="0001"))
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=50ms")
+    with psycopg.connect(url) as writer:
+        writer.execute("insert into booking.one values (1)")
+        with pytest.raises(Problem, match=r"0002\.two could not be applied: canceling") as problem:
+            list(migrate.apply(url, two_migrations))
+        assert "PGOPTIONS='-c lock_timeout=0" in (problem.value.hint or "")
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=0")
+    assert list(migrate.apply(url, two_migrations)) == ["0002.two"]
+
+
 def test_rollback_chooses_the_last_ones_or_those_after_one_or_all(
     empty_database_url: str, two_migrations: Path
 ) -> None:
@@ -306,10 +322,12 @@ def test_postgrest_is_told_after_migrating_and_after_rolling_back(
     with psycopg.connect(empty_database_url, autocommit=True) as listener:
         listener.execute("listen pgrst")
         list(migrate.apply(empty_database_url, two_migrations))
+        # The first may have been killed before it came to that.
+        assert list(migrate.apply(empty_database_url, two_migrations)) == []
         ids = migrate.rollback_order(empty_database_url, two_migrations)
         assert list(migrate.rollback(empty_database_url, ids, two_migrations)) == ids
-        payloads = [each.payload for each in listener.notifies(timeout=5, stop_after=2)]
-    assert payloads == ["reload schema", "reload schema"]
+        payloads = [each.payload for each in listener.notifies(timeout=5, stop_after=3)]
+    assert payloads == ["reload schema"] * 3
 
 
 @pytest.mark.parametrize("schema", ["api", "booking"])
