@@ -152,8 +152,8 @@ def test_every_kind_of_change_goes_forward_and_back(
         assert len(list(migrate.apply(url, migrations))) == 5
         before = normalised_dump(server, url)
 
-        # A signature, a new function, one that is gone, triggers, a policy, views, grants; and which
-        # of two functions has a comment.
+        # A signature, a new function, one that is gone, which of two functions has a comment;
+        # triggers, a policy, views, grants.
         told, comment, untold = RELEASED["14_comments.sql"].split("\n\n")
         comment = comment.replace("booking.told", "booking.untold")
         (sql / "14_comments.sql").write_text("\n\n".join([told, untold, comment]))
