@@ -120,9 +120,11 @@ def test_a_run_between_two_steps_is_not_taken_for_dead(db: Session, connect: Con
 
 
 def test_a_cancel_at_any_moment_leaves_no_lock_behind(db: Session, connect: Connect) -> None:
-    command(db, "select 1")  # for ever, and mostly between steps
     runner = connect()
     for number in range(20):
+        # For long enough, and mostly between steps.
+        [(end,)] = db.execute("select clock_timestamp() + interval '5 seconds'").fetchall()
+        command(db, f"select (clock_timestamp() < '{end}')::integer")
         with ThreadPoolExecutor(1) as thread:
             outcome = thread.submit(run_job, runner, DRAIN)
             while db.execute(
