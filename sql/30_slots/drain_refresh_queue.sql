@@ -6,12 +6,13 @@ language plpgsql
 as $$
 declare
   v_entry record;
-  v_failed text[] := '{}';
+  v_failed text[] := array[]::text[];
 begin
   loop
     select q.tenant_id, q.staff_id into v_entry
     from booking.refresh_queue q
-    where (p_tenant_id is null or q.tenant_id = p_tenant_id) and q.tenant_id::text || q.staff_id <> all (v_failed)
+    where (p_tenant_id is null or q.tenant_id = p_tenant_id)
+      and q.tenant_id::text || q.staff_id <> all (v_failed)
     order by q.queued_at, q.tenant_id, q.staff_id
     limit 1
     for update skip locked;

@@ -5,9 +5,9 @@
 -- Two runs of one job cannot overlap: each step holds an advisory lock until its transaction ends,
 -- and goes on only while its run is open. Not a lock of the session: a cancel that comes between
 -- two steps cannot be caught, and in a pool the session would keep it. Whoever finds the lock
--- taken, or the job disabled, does nothing and gets null. A run that is open though nobody holds the
--- lock is between two steps, or dead: who is still there a moment later has not moved, and is
--- closed as interrupted.
+-- taken, or the job disabled, does nothing and gets null. A run that is open though nobody holds
+-- the lock is between two steps, or dead: one that has not moved a moment later is closed as
+-- interrupted.
 --
 -- A step that fails, or is cancelled, is taken back, and those before it stay. Its error is kept,
 -- and raised again, so that whoever called sees it. The next run goes on. A step waits for a lock
