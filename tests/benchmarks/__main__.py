@@ -378,7 +378,8 @@ class Benchmark:
         with self.connection.cursor() as cursor:
             cursor.execute(
                 "select distinct on (staff_id) id from api.availability_slots"
-                " where start_time > now() + interval '1 day' order by staff_id, start_time"
+                " where is_available and start_time > now() + interval '1 day'"
+                " order by staff_id, start_time"
             )
             slots = [row[0] for row in cursor.fetchall()]
         times: dict[str, list[float]] = {'{"x-forwarded-for": "192.0.2.1"}': [], "{}": []}
