@@ -110,7 +110,8 @@ def start(database_url: str, tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def blocking(salon: Salon, connect: Connect) -> Iterator[Session]:
-    """The queue's job has one calendar to do, and one that this session locks until it commits."""
+    """The queue's job has one calendar to do, and one that it cannot publish until this session
+    commits."""
     ben = salon.add_person("Ben")
     queue(salon, salon.person)
     queue(salon, ben)

@@ -1,5 +1,5 @@
--- Each job and its last run. A run is going on while its lock is held; a row that was never
--- finished says no more than that the run began. A job that never ran is late.
+-- Each job and its last run. A run is going on while its lock is held, which each step takes anew;
+-- a row that was never finished says no more than that the run began. A job that never ran is late.
 select j.name, j.description, j.schedule, j.command, j.is_enabled,
   r.started_at as last_started_at,
   r.finished_at as last_finished_at,
