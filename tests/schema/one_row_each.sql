@@ -115,3 +115,6 @@ values (
 );
 
 insert into booking.rate_limits (bucket, key, tat) values ('reserve', 'a hash', booking.now());
+
+insert into booking.accepted_causes (tenant_id, cause)
+values ('00000000-0000-4000-a000-000000000001', 'buffers');

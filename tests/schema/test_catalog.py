@@ -26,6 +26,7 @@ UNPINNED = {
 # Tables without a policy: row-level security then refuses everybody but their owner.
 NOBODY = "only the owner's functions touch it"
 WITHOUT_POLICY = {
+    "accepted_causes": NOBODY,
     "audit_log": NOBODY,
     "calendars": NOBODY,
     "events": NOBODY,

@@ -1,5 +1,5 @@
 -- The engine: what sql/ says and the last release does not. Written by `make engine`; edit sql/.
--- depends: 0009.audit_log_by_time
+-- depends: 0010.imports_and_parallel_run
 
 set local role booking_owner;
 
