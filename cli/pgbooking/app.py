@@ -345,6 +345,80 @@ def import_(
         raise typer.Exit(EXIT_FOUND)
 
 
+@app.command(epilog="Example: [bold]pgbooking adopt --map legacy.toml --apply[/bold]")
+def adopt(
+    map_: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="TOML", help="What the old system's tables mean."),
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Install what the map says, and copy what is there.")
+    ] = False,
+    switch: Annotated[
+        bool, typer.Option("--switch", help="Let pgbooking lead, and the old tables follow.")
+    ] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Let the old system lead again, as before the switch.")
+    ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Remove the mirror; both keep what they have.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only try it, and say what would come of it.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    tenant: ForTenant = None,
+    lock_timeout: LockTimeout = 0.5,
+    now: Now = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Move a live system over, and back if need be. Without options: where it stands.
+
+    --map alone prints the SQL that --apply runs: triggers on the old system's tables, in this same
+    database, that keep pgbooking in step. Its appointments are busy times here until --switch makes
+    appointments of those that lie ahead; from then on what is booked here is written into the old
+    tables. The old system's transactions never fail for it: what cannot be followed is listed.
+
+    Each step can be run again and goes on where it was stopped. Run it as a role that owns the old
+    tables and may act as booking_owner (the one that migrated). The source has
+    deploy/examples/legacy.toml, explained.
+
+    Exit code 1: something is not in step, or has stayed a busy time.
+    """
+    from pgbooking import adopt as adopting
+    from pgbooking.adopt_map import load_map
+    from pgbooking.connection import connected
+
+    if switch + back + finish + (map_ is not None) > 1:
+        raise typer.BadParameter("--map, --switch, --back and --finish exclude each other")
+    if apply and map_ is None:
+        raise typer.BadParameter("--apply needs --map")
+    adoption = load_map(map_) if map_ else None
+    with connected(database_url, now=now) as connection, progress_bar() as bar:
+        if adoption and (dry_run or not apply):
+            print(adopting.sql(connection, adoption))
+            return
+        if finish and not (dry_run or yes):
+            typer.confirm("Remove the mirror? Nothing follows anything then", abort=True)
+        if adoption:
+            report = adopting.apply(connection, adoption, bar, lock_timeout)
+        elif switch:
+            report = adopting.switch(connection, tenant, bar, lock_timeout, dry_run=dry_run)
+        elif back:
+            report = adopting.back(connection, tenant, bar, dry_run=dry_run)
+        elif finish:
+            report = adopting.finish(connection, bar, lock_timeout, dry_run=dry_run)
+        else:
+            report = adopting.status(connection, tenant)
+    if json:
+        print_json(report)
+    else:
+        adopting.print_report(report)
+    if not report.is_complete:
+        raise typer.Exit(EXIT_FOUND)
+
+
 @app.command(epilog="Example: [bold]pgbooking backfill --tenant salon --staff Anna[/bold]")
 def backfill(
     tenant: ForTenant = None,

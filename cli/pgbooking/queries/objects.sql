@@ -90,7 +90,9 @@ objects as (
   select 'trigger', format('%%s: %%I', r.name, t.tgname), pg_get_triggerdef(t.oid, true)
   from relations r
   join pg_catalog.pg_trigger t on t.tgrelid = r.oid
-  where not t.tgisinternal
+  join pg_catalog.pg_proc p on p.oid = t.tgfoid
+  -- While a live system is moved over, its tables follow ours (pgbooking adopt).
+  where not t.tgisinternal and p.pronamespace is distinct from to_regnamespace('booking_adoption')
 )
 select o.kind, o.object, o.definition
 from objects o

@@ -1,0 +1,1 @@
+delete from booking.jobs where name = 'follow_old_system'

@@ -1,0 +1,1 @@
+select k.tenant, k.external_id from booking_adoption.keys_to_copy(%(section)s) k

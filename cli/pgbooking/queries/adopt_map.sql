@@ -1,0 +1,1 @@
+select m.content from booking_adoption.map m

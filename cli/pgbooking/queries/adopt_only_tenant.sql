@@ -1,0 +1,1 @@
+select booking_adoption.follow_tenant('', %(content)s)

@@ -1,0 +1,1 @@
+select booking_adoption.switch_calendar(%(tenant_id)s, %(staff_id)s)
