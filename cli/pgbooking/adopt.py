@@ -514,10 +514,14 @@ def _find_not_booked(
 
 
 def _follow_queue(connection: psycopg.Connection, bar: Progress) -> None:
-    """Work off what waits, and try what has failed once more."""
+    """Work off what waits now, and try what has failed once more."""
     execute(connection, "adopt_queue_due")
-    task = bar.add_task("queue", total=len(_queue(connection)))
-    while fetch_value(connection, "adopt_follow_queued"):
+    waiting = len(_queue(connection))
+    task = bar.add_task("queue", total=waiting)
+    # No more than that, or busy writers would keep it here for ever.
+    for _ in range(waiting):
+        if not fetch_value(connection, "adopt_follow_queued"):
+            break
         bar.advance(task)
 
 

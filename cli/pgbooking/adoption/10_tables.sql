@@ -54,13 +54,15 @@ create table if not exists booking_adoption.calendars (
   tenant_id uuid not null,
   staff_id uuid not null,
   is_switched boolean not null default false,
+  is_written boolean not null default false,
   copied_at timestamptz,
   primary key (tenant_id, staff_id)
 );
 
 comment on table booking_adoption.calendars is
-  'Who leads each calendar: the old system, or (is_switched) pgbooking. Changed only under the
-calendar''s lock.';
+  'Who leads each calendar: the old system, or (is_switched) pgbooking. is_written: what is booked here
+is written into the old tables, since the first switch and after --back, too, because somebody may
+still come here. Both change only under the calendar''s lock.';
 
 create table if not exists booking_adoption.links (
   tenant_id uuid not null,

@@ -131,7 +131,7 @@ begin
       when 'hours' then
         perform booking_adoption.follow_hours(v_tenant_id, p_key, v_content);
       else
-        perform booking_adoption.follow_time(v_tenant_id, p_section, p_key, v_content);
+        perform booking_adoption.follow_time(v_tenant_id, p_section, p_key, v_content, p_lock);
     end case;
   end loop;
 
@@ -389,8 +389,8 @@ begin
         (p_content ->> 'name', (p_content ->> 'is_active')::boolean, p_key);
   end if;
 
-  insert into booking_adoption.calendars (tenant_id, staff_id, is_switched)
-  select t.tenant_id, v_id, t.is_switched
+  insert into booking_adoption.calendars (tenant_id, staff_id, is_switched, is_written)
+  select t.tenant_id, v_id, t.is_switched, t.is_switched
   from booking_adoption.tenants t where t.tenant_id = p_tenant_id
   on conflict (tenant_id, staff_id) do nothing;
   -- Somebody new after the first copy; their rows may have been there before them.
@@ -691,13 +691,16 @@ as $$
   select case p_section when 'appointments' then 'legacy' else 'legacy_busy_times' end
 $$;
 
+-- With p_is_locked nobody else is at work on the row.
+--
 -- An appointment of the old system is an appointment where there is one for it already, or where
 -- pgbooking leads and it lies ahead and can be one; else it takes its time as a busy time.
 create or replace function booking_adoption.follow_time(
   p_tenant_id uuid,
   p_section text,
   p_key text,
-  p_content jsonb
+  p_content jsonb,
+  p_is_locked boolean
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -757,6 +760,11 @@ begin
   where b.tenant_id = p_tenant_id
     and (b.id = v_row_id or (b.source = v_source and b.external_id = p_key));
   if v_is_gone then
+    -- Somebody who copies this person's calendar may still see the row that is being deleted.
+    if v_busy.id is null and p_content is null and not p_is_locked then
+      raise exception using
+        errcode = 'serialization_failure', message = 'it is gone, and may be being copied';
+    end if;
     delete from booking.busy_times b where b.tenant_id = p_tenant_id and b.id = v_busy.id;
     delete from booking_adoption.links k
     where k.tenant_id = p_tenant_id and k.section = p_section and k.external_id = p_key;

@@ -1,4 +1,4 @@
--- From pgbooking to the old tables, of calendars that are switched and of rows that both have.
+-- From pgbooking to the old tables, of calendars that are or were switched, and of rows that both have.
 
 -- Trigger on pgbooking's tables; its argument is the section. Runs as the role that has installed it,
 -- who may write the old tables.
@@ -46,7 +46,7 @@ begin
   -- What the old system does not have, and need not.
   if v_key is null and not exists (
     select from booking_adoption.calendars c
-    where c.tenant_id = p_tenant_id and c.staff_id = (p_row ->> 'staff_id')::uuid and c.is_switched
+    where c.tenant_id = p_tenant_id and c.staff_id = (p_row ->> 'staff_id')::uuid and c.is_written
   ) then
     return;
   end if;

@@ -48,7 +48,7 @@ begin
     loop
       begin
         perform booking_adoption.follow_time(
-          p_tenant_id, v_section, v_time.external_id, v_time.content
+          p_tenant_id, v_section, v_time.external_id, v_time.content, true
         );
       exception when others then
         get stacked diagnostics v_state = returned_sqlstate, v_error = message_text;
@@ -94,6 +94,8 @@ begin
         select from booking.busy_times b
         where b.tenant_id = p_tenant_id and b.source = v_source and b.external_id = w.external_id
       )
+      -- Somebody gives it to another person just now.
+      on conflict (tenant_id, source, external_id) do nothing
       returning id
     )
     select (select count(*) from gone) + (select count(*) from changed)
@@ -111,7 +113,9 @@ begin
           and a.status <> 'cancelled' and booking_adoption.find_row(v_section, k.external_id, false)
             is null
       loop
-        perform booking_adoption.follow_time(p_tenant_id, v_section, v_time.external_id, null);
+        perform booking_adoption.follow_time(
+          p_tenant_id, v_section, v_time.external_id, null, true
+        );
       end loop;
     end if;
   end loop;
@@ -143,7 +147,8 @@ begin
 end
 $$;
 
--- Follows a row; if that fails it goes to the queue. Waits for locks no more than a trigger does.
+-- Follows a row, which nobody changes meanwhile; if that fails it goes to the queue. Waits for locks
+-- no more than a trigger does.
 create or replace function booking_adoption.copy_row(p_section text, p_tenant text, p_key text)
 returns void
 language plpgsql volatile parallel unsafe
@@ -154,7 +159,7 @@ declare
   v_error text;
 begin
   perform set_config('booking_adoption.is_writing', 'on', true);
-  perform booking_adoption.follow_row(p_section, p_tenant, p_key);
+  perform booking_adoption.follow_row(p_section, p_tenant, p_key, p_lock => true);
 exception when others then
   get stacked diagnostics v_state = returned_sqlstate, v_error = message_text;
   perform booking_adoption.keep_failure(p_section, p_tenant, p_key, v_state, v_error);
@@ -235,7 +240,8 @@ begin
   perform set_config('booking_adoption.is_writing', 'on', true);
   perform booking_adoption.copy_calendar(p_tenant_id, p_staff_id);
   update booking_adoption.calendars c
-  set is_switched = true where c.tenant_id = p_tenant_id and c.staff_id = p_staff_id;
+  set is_switched = true, is_written = true
+  where c.tenant_id = p_tenant_id and c.staff_id = p_staff_id;
 
   v_keys := array(
     select b.external_id
