@@ -1,0 +1,365 @@
+"""pgbooking verify --legacy-…: what another system offers, against what is published."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.cli.conftest import SALON_NOW, Run, Start, answer_of
+from tests.salon import TEN, Salon
+
+NOW = ("--now", SALON_NOW)
+BERLIN = ZoneInfo("Europe/Berlin")
+TUESDAY = date(2026, 3, 3)
+COLUMNS = ("staff", "service", "start")
+
+OldRow = tuple[str, str, str]
+Starts = list[datetime]
+
+
+def at(clock: str, day: date = TUESDAY) -> datetime:
+    return datetime.combine(day, time.fromisoformat(clock), BERLIN)
+
+
+def local(starts: Iterable[datetime]) -> list[str]:
+    return [f"{each.astimezone(BERLIN):%Y-%m-%dT%H:%M}" for each in starts]
+
+
+def published(salon: Salon, person: UUID, type_id: UUID) -> Starts:
+    rows = salon.db.execute(
+        "select s.start_time from booking.availability_slots s"
+        " join booking.appointment_types y on y.shape_id = s.shape_id and y.id = %s"
+        " where s.staff_id = %s and s.is_available order by 1",
+        (type_id, person),
+    ).fetchall()
+    return [row[0].astimezone(BERLIN) for row in rows]
+
+
+def write(path: Path, rows: Iterable[Iterable[object]], columns: Iterable[str] = COLUMNS) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return path
+
+
+def counted(answer: Any) -> dict[str, int]:
+    """Of the command's JSON: how many differences each cause has."""
+    return {each["cause"]: each["differences"] for each in answer["legacy"]["causes"]}
+
+
+# Each cause, on purpose: a person for each, who works Monday to Thursday 9 to 17, cuts, and whom the
+# old system offers whenever pgbooking does; then one of the two changes.
+
+
+@dataclass
+class Case:
+    """One person of the table."""
+
+    salon: Salon
+    person: UUID
+    starts: Starts
+    service: str = "cut"
+
+    def without(self, *clocks: str, day: date | None = TUESDAY) -> None:
+        """The old system does not offer these times (of every day)."""
+        left_out = set(clocks)
+        self.starts = [
+            each
+            for each in self.starts
+            if f"{each:%H:%M}" not in left_out or (day and each.date() != day)
+        ]
+
+    def appointment(self, start: datetime) -> None:
+        self.salon.appointment(start, staff_id=self.person)
+
+    def offers(self, code: str, **columns: object) -> UUID:
+        """The person offers that instead of cuts, and so does the old system."""
+        made = self.salon.insert(
+            "appointment_types", code=code, name=code, duration_minutes=30, **columns
+        )
+        self.salon.db.execute(
+            "update booking.staff_appointment_types set appointment_type_id = %s"
+            " where staff_id = %s and appointment_type_id = %s",
+            (made, self.person, self.salon.cut),
+        )
+        self.service = code
+        return made
+
+    def forget(self, start: datetime) -> None:
+        """A published slot gets lost."""
+        self.salon.db.execute(
+            "delete from booking.availability_slots where staff_id = %s and start_time = %s",
+            (self.person, start),
+        )
+
+
+def nothing_differs(case: Case) -> None:
+    pass
+
+
+def the_past(case: Case) -> None:
+    case.starts.append(at("06:30", date(2026, 3, 2)))
+
+
+def not_offered(case: Case) -> None:
+    case.salon.db.execute(
+        "delete from booking.staff_appointment_types where staff_id = %s", (case.person,)
+    )
+    case.starts = [at("10:00"), at("20:00")]
+
+
+def inactive(case: Case) -> None:
+    case.salon.db.execute(
+        "update booking.staff set is_active = false where id = %s", (case.person,)
+    )
+    case.starts = [at("10:00")]
+
+
+def appointment(case: Case) -> None:
+    case.appointment(TEN)
+
+
+def appointment_beside_the_grid(case: Case) -> None:
+    """What is really taken is worse than a start beside the grid."""
+    case.appointment(TEN)
+    case.without("09:45", "10:00", "10:15")
+    case.starts.append(at("10:05"))
+
+
+def appointment_after_hours(case: Case) -> None:
+    case.appointment(at("18:00"))
+    case.starts.append(at("18:00"))
+
+
+def busy(case: Case) -> None:
+    case.salon.insert(
+        "busy_times", staff_id=case.person, start_time=at("14:00"), end_time=at("14:30")
+    )
+
+
+def a_break(case: Case) -> None:
+    case.salon.insert(
+        "breaks", staff_id=case.person, weekday=2, start_time="12:00", end_time="13:00"
+    )
+
+
+def a_break_nobody_works_in(case: Case) -> None:
+    case.salon.insert(
+        "breaks", staff_id=case.person, weekday=2, start_time="19:00", end_time="20:00"
+    )
+    case.starts.append(at("19:00"))
+
+
+def closed(case: Case) -> None:
+    case.salon.insert(
+        "schedule_exceptions",
+        staff_id=case.person, kind="closed", first_date="2026-03-04", last_date="2026-03-04",
+    )  # fmt: skip
+
+
+def closed_afternoon(case: Case) -> None:
+    case.salon.insert(
+        "schedule_exceptions",
+        staff_id=case.person, kind="closed", first_date="2026-03-04", last_date="2026-03-04",
+        start_time="16:45", end_time="24:00",
+    )  # fmt: skip
+
+
+def other_hours(case: Case) -> None:
+    case.starts += [at("08:30"), at("18:00")]
+
+
+def no_hours(case: Case) -> None:
+    case.salon.db.execute("delete from booking.working_hours where staff_id = %s", (case.person,))
+    case.starts = [at("10:00")]
+
+
+def past_closing(case: Case) -> None:
+    case.starts.append(at("16:45"))
+
+
+def buffers(case: Case) -> None:
+    case.starts = published(
+        case.salon, case.person, case.offers("wax", buffer_after_minutes=15)
+    )
+    case.appointment(TEN)
+
+
+def off_grid(case: Case) -> None:
+    case.starts.append(at("10:05"))
+
+
+def notice(case: Case) -> None:
+    case.offers("perm", min_notice_minutes=180)
+
+
+def advance(case: Case) -> None:
+    case.offers("early", max_advance_days=1)
+
+
+def horizon(case: Case) -> None:
+    case.starts.append(at("10:00", date(2026, 3, 6)))
+
+
+def held(case: Case) -> None:
+    replace(case.salon, person=case.person).hold(case.salon.cut, TEN)
+
+
+def queued(case: Case) -> None:
+    case.forget(TEN)
+    case.without("11:00")
+    case.salon.db.execute(
+        "insert into booking.refresh_queue (tenant_id, staff_id, reason) values (%s, %s, 'test')",
+        (case.salon.tenant, case.person),
+    )
+
+
+def stale(case: Case) -> None:
+    case.forget(TEN)
+
+
+def stale_extra(case: Case) -> None:
+    case.appointment(TEN)
+    case.salon.db.execute(
+        "update booking.availability_slots set is_available = true"
+        " where staff_id = %s and start_time = %s",
+        (case.person, TEN),
+    )
+    case.without("09:45", "10:00", "10:15")
+
+
+def old_offers_something_else(case: Case) -> None:
+    case.salon.db.execute(
+        "insert into booking.staff_appointment_types values (%s, %s, %s)",
+        (case.salon.tenant, case.person, case.salon.course),
+    )
+    case.starts = published(case.salon, case.person, case.salon.course)
+    case.service = "course"
+
+
+def old_begins_later_and_ends_earlier(case: Case) -> None:
+    case.without("09:00", "09:15", "09:30", "09:45", "16:15", "16:30")
+
+
+def old_has_a_day_off(case: Case) -> None:
+    case.starts = [each for each in case.starts if each.date() != TUESDAY]
+
+
+def old_steps_by_half_hours(case: Case) -> None:
+    case.starts = [each for each in case.starts if each.minute in {0, 30}]
+
+
+def old_steps_by_hours(case: Case) -> None:
+    """Also between two starts that leave half an hour."""
+    case.starts = [each for each in case.starts if each.minute == 0]
+
+
+def old_has_an_appointment(case: Case) -> None:
+    case.without("11:45", "12:00", "12:15")
+
+
+def old_has_a_break(case: Case) -> None:
+    case.without("11:45", "12:00", "12:15", day=None)
+
+
+def a_hole_that_nothing_fits_in(case: Case) -> None:
+    case.without("10:15")
+
+
+CASES: dict[Callable[[Case], None], dict[str, int]] = {
+    nothing_differs: {},
+    the_past: {"in_the_past": 1},
+    not_offered: {"not_offered": 2},
+    inactive: {"not_offered": 1},
+    appointment: {"appointment": 3},
+    appointment_beside_the_grid: {"appointment": 1},
+    appointment_after_hours: {"appointment": 1},
+    busy: {"busy_time": 3},
+    a_break: {"break_ignored": 5},
+    a_break_nobody_works_in: {"outside_hours": 1},
+    closed: {"closed_day": 31},
+    closed_afternoon: {"closed_day": 1},
+    other_hours: {"outside_hours": 2},
+    no_hours: {"outside_hours": 1},
+    past_closing: {"past_closing": 1},
+    buffers: {"buffers_ignored": 1, "appointment": 3},
+    off_grid: {"off_grid": 1},
+    notice: {"too_late": 5},
+    advance: {"beyond_horizon": 93},
+    horizon: {"beyond_horizon": 1},
+    held: {"held": 3},
+    queued: {"queued": 2},
+    stale: {"stale": 1},
+    stale_extra: {"stale": 1},
+    old_offers_something_else: {"old_not_offered": 124},
+    old_begins_later_and_ends_earlier: {"old_hours": 6},
+    old_has_a_day_off: {"old_hours": 31},
+    old_steps_by_half_hours: {"old_grid": 60},
+    old_steps_by_hours: {"old_grid": 92},
+    old_has_an_appointment: {"old_has_it_taken": 3},
+    old_has_a_break: {"old_break": 12},
+    a_hole_that_nothing_fits_in: {"unexplained": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def table(
+    shared_salon: Salon, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[dict[str, Any]]]:
+    """Case → its differences, all found by one run."""
+    salon = shared_salon
+    salon.db.execute("update booking.tenants set booking_horizon_days = 3")
+    cases: list[tuple[str, Case]] = []
+    for prepare in CASES:
+        person = salon.add_person(prepare.__name__)
+        salon.db.execute(
+            "delete from booking.staff_appointment_types"
+            " where staff_id = %s and appointment_type_id = %s",
+            (person, salon.course),
+        )
+        case = Case(salon, person, published(salon, person, salon.cut))
+        assert len(case.starts) == 4 * 31
+        prepare(case)
+        cases.append((prepare.__name__, case))
+    path = write(
+        tmp_path_factory.mktemp("old") / "slots.csv",
+        (
+            (name, case.service, start)
+            for name, case in cases
+            for start in local(case.starts)
+        ),
+    )
+    answer = subprocess.run(
+        [sys.executable, "-m", "pgbooking.app", "verify", "--legacy-csv", path,
+         "--to", "2026-03-06", "--json", *NOW],
+        env=os.environ | {"DATABASE_URL": module_database_url, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 1, answer.stderr
+    report = json.loads(answer.stdout)["legacy"]
+    assert report["rejected"] == []
+    names = {str(case.person): name for name, case in cases}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in cases}
+    for difference in report["differences"]:
+        found[names[difference["staff_id"]]].append(difference)
+    return found
+
+
+@pytest.mark.parametrize("prepare", CASES, ids=lambda prepare: prepare.__name__)
+def test_each_cause_is_told_and_counted(
+    table: dict[str, list[dict[str, Any]]], prepare: Callable[[Case], None]
+) -> None:
+    found = table[prepare.__name__]
+    assert Counter(each["cause"] for each in found) == CASES[prepare]
