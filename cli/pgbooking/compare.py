@@ -86,11 +86,14 @@ class Comparison(TenantReport):
 
 @dataclass(frozen=True)
 class Offer:
-    """What can be booked: a service, so many minutes, or (neither) whatever the person does."""
+    """What can be booked: a service, so many minutes, or (neither) whatever the person does.
+
+    `name` is what the other system calls it, of its names for it the first.
+    """
 
     type_id: UUID | None
     minutes: int | None
-    name: str
+    name: str = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -425,9 +428,8 @@ class _Comparer:
             starts=[each.start_time for each in starts],
         ):
             start = starts[found.number]
-            says = [WORDS.get(found.cause, f"the old system does without the rule {found.rule}")]
-            says += [found.message] if found.message else []
-            says += [f"Besides: {' '.join(found.besides)}"] if found.besides else []
+            lead = WORDS.get(found.cause, f"the old system does without the rule {found.rule}")
+            besides = f"Besides: {' '.join(found.besides)}" if found.besides else None
             yield Difference(
                 promise="legacy",
                 kind="missing",
@@ -441,7 +443,7 @@ class _Comparer:
                     "rule": found.rule,
                     "evidence": found.evidence,
                 },
-                reason=_reason(found, start.offer, says, found.evidence),
+                reason=_reason(found, start.offer, lead, found.message, found.evidence, besides),
                 cause=found.cause,
             )
 
@@ -474,11 +476,10 @@ class _Comparer:
                     self._local(slot),
                     slot.end_time - slot.start_time,
                 )
-            says = [WORDS[cause], *([message] if message else [])]
-            evidence: list[dict[str, Any]] = []
+            opened, evidence = None, []
             if found.source:
-                says.append(f"Here it is working time: {found.open_from_to}.")
-                evidence.append({"table": found.source, "id": str(found.id)})
+                opened = f"Here it is working time: {found.open_from_to}."
+                evidence = [{"table": found.source, "id": str(found.id)}]
             yield Difference(
                 promise="legacy",
                 kind="extra",
@@ -487,7 +488,7 @@ class _Comparer:
                 start_time=slot.start_time,
                 published={"offer": offer.name, "evidence": evidence},
                 expected=None,
-                reason=_reason(found, offer, says, evidence),
+                reason=_reason(found, offer, WORDS[cause], message, [], opened, evidence),
                 cause=cause,
             )
 
@@ -511,16 +512,21 @@ def _meet(place: UUID | None, others: Any) -> bool:
 def _reason(
     found: _Missing | _Extra,
     offer: Offer,
-    says: list[str],
+    lead: str,
+    message: str | None,
     evidence: Sequence[Mapping[str, Any]],
+    more: str | None,
+    more_evidence: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    first, *rest = says
-    row = next((f" ({row['table']} {row['id']})" for row in evidence if "table" in row), "")
-    return (
-        f"{found.person}, {found.local_time} ({found.zone}), {offer.name}: {first}. "
-        f"{' '.join(rest)}".rstrip()
-        + row
-    )
+    """Who, when and what; the cause; what decided, with its row; and what else there is."""
+    says = [f"{found.person}, {found.local_time} ({found.zone}), {offer.name}: {lead}."]
+    says += _with_row(message, evidence) + _with_row(more, more_evidence)
+    return " ".join(says)
+
+
+def _with_row(sentence: str | None, evidence: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [f"({row['table']} {row['id']})" for row in evidence if "table" in row]
+    return [sentence, *rows[:1]] if sentence else rows[:1]
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:

@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from pathlib import Path
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.cli.conftest import SALON_NOW, Run, Start, answer_of
+from pgbooking.compare_causes import WORDS
+from tests.cli.old_system import NOW, TUESDAY, Starts, at, local, published, write
 from tests.salon import TEN, Salon
 
-NOW = ("--now", SALON_NOW)
-BERLIN = ZoneInfo("Europe/Berlin")
-TUESDAY = date(2026, 3, 3)
-COLUMNS = ("staff", "service", "start")
-
-OldRow = tuple[str, str, str]
-Starts = list[datetime]
-
-
-def at(clock: str, day: date = TUESDAY) -> datetime:
-    return datetime.combine(day, time.fromisoformat(clock), BERLIN)
-
-
-def local(starts: Iterable[datetime]) -> list[str]:
-    return [f"{each.astimezone(BERLIN):%Y-%m-%dT%H:%M}" for each in starts]
-
-
-def published(salon: Salon, person: UUID, type_id: UUID) -> Starts:
-    rows = salon.db.execute(
-        "select s.start_time from booking.availability_slots s"
-        " join booking.appointment_types y on y.shape_id = s.shape_id and y.id = %s"
-        " where s.staff_id = %s and s.is_available order by 1",
-        (type_id, person),
-    ).fetchall()
-    return [row[0].astimezone(BERLIN) for row in rows]
-
-
-def write(path: Path, rows: Iterable[Iterable[object]], columns: Iterable[str] = COLUMNS) -> Path:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([columns, *rows])
-    return path
-
-
-def counted(answer: Any) -> dict[str, int]:
-    """Of the command's JSON: how many differences each cause has."""
-    return {each["cause"]: each["differences"] for each in answer["legacy"]["causes"]}
-
-
-# Each cause, on purpose: a person for each, who works Monday to Thursday 9 to 17, cuts, and whom the
-# old system offers whenever pgbooking does; then one of the two changes.
+# Each cause, on purpose: a person for each, who works 9 to 17, cuts, and whom the old system offers
+# whenever pgbooking does; then one of the two changes.
 
 
 @dataclass
@@ -191,9 +151,7 @@ def past_closing(case: Case) -> None:
 
 
 def buffers(case: Case) -> None:
-    case.starts = published(
-        case.salon, case.person, case.offers("wax", buffer_after_minutes=15)
-    )
+    case.starts = published(case.salon, case.person, case.offers("wax", buffer_after_minutes=15))
     case.appointment(TEN)
 
 
@@ -335,11 +293,7 @@ def table(
         cases.append((prepare.__name__, case))
     path = write(
         tmp_path_factory.mktemp("old") / "slots.csv",
-        (
-            (name, case.service, start)
-            for name, case in cases
-            for start in local(case.starts)
-        ),
+        ((name, case.service, start) for name, case in cases for start in local(case.starts)),
     )
     answer = subprocess.run(
         [sys.executable, "-m", "pgbooking.app", "verify", "--legacy-csv", path,
@@ -363,3 +317,41 @@ def test_each_cause_is_told_and_counted(
 ) -> None:
     found = table[prepare.__name__]
     assert Counter(each["cause"] for each in found) == CASES[prepare]
+
+
+def test_no_cause_is_without_a_case() -> None:
+    assert {cause for causes in CASES.values() for cause in causes} == set(WORDS)
+
+
+def test_a_reason_names_person_time_zone_service_rule_and_row(
+    table: dict[str, list[dict[str, Any]]],
+) -> None:
+    (past,) = table["past_closing"]
+    (row,) = past["expected"]["evidence"]
+    assert past["kind"] == "missing"
+    assert past["expected"]["rule"] == "fit"
+    assert row["table"] == "working_hours"
+    assert past["reason"] == (
+        "past_closing, Tue 3 Mar 2026, 16:45 (Europe/Berlin), cut: the old system offers past"
+        " closing. It would end Tue 3 Mar 2026, 17:15, but working time ends Tue 3 Mar 2026, 17:00."
+        f" (working_hours {row['id']})"
+    )
+    extra = table["old_has_an_appointment"][0]
+    (row,) = extra["published"]["evidence"]
+    assert extra["kind"] == "extra"
+    assert extra["reason"] == (
+        "old_has_an_appointment, Tue 3 Mar 2026, 11:45 (Europe/Berlin), cut: the old system leaves"
+        " a gap here, as if the time were taken. It has none between 11:30 and 12:30. Here it is"
+        f" working time: Tue 3 Mar 2026, 09:00 to 17:00. (working_hours {row['id']})"
+    )
+
+
+def test_a_reason_tells_what_else_stands_in_the_way(
+    table: dict[str, list[dict[str, Any]]],
+) -> None:
+    (late,) = table["appointment_after_hours"]
+    assert "Besides: appointment_after_hours does not work at Mitte then." in late["reason"]
+    (early,) = [x for x in table["buffers"] if x["cause"] == "buffers_ignored"]
+    assert "With its own it takes Tue 3 Mar 2026, 09:30 to 10:15." in early["reason"]
+    (nobody,) = table["a_break_nobody_works_in"]
+    assert nobody["expected"]["evidence"] == []

@@ -13,7 +13,11 @@ with asked as (
 ),
 candidates as (
   select a.number, a.staff_id, a.start_time, p.display_name, y.id as type_id, y.shape_id,
-    y.duration_minutes * interval '1 minute' as duration, l.id as location_id, l.name as place,
+    y.duration_minutes * interval '1 minute' as duration,
+    booking.claim_of(
+      a.start_time, a.start_time + y.duration_minutes * interval '1 minute',
+      y.buffer_before_minutes, y.buffer_after_minutes
+    ) as claim, l.id as location_id, l.name as place,
     coalesce(l.timezone, t.timezone) as zone, c.materialized_until,
     exists (
       select
@@ -114,9 +118,20 @@ judged as (
 select
   j.number, j.display_name as person, j.zone, booking.local_text(j.start_time, j.zone) as local_time,
   booking.slot_id(%(tenant_id)s, j.staff_id, j.location_id, j.start_time, j.shape_id) as slot_id,
-  v.cause, v.rule, j.failed #>> array[v.rule, 'message'] as message,
+  v.cause, v.rule,
   case
-    when v.cause in ('appointment', 'busy_time') then j.taken_evidence
+    when v.cause = 'buffers_ignored'
+    then format(
+      'With its own it takes %%s. ', booking.period_text(lower(j.claim), upper(j.claim), j.zone)
+    ) else ''
+  end || (j.failed #>> array[v.rule, 'message']) as message,
+  case v.cause
+    when 'appointment' then j.taken_evidence
+    when 'busy_time' then j.taken_evidence
+    when 'outside_hours'
+    then jsonb_path_query_array(
+      j.failed #> '{working_time,evidence}', '$[*] ? (@.table <> "breaks")'
+    )
     else coalesce(j.failed #> array[v.rule, 'evidence'], '[]')
   end as evidence,
   array(
