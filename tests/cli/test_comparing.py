@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from pathlib import Path
 from uuid import UUID
 
-import pytest
+import psycopg
 
 from pgbooking.compare_causes import WORDS
-from tests.cli.old_system import NOW, TUESDAY, Starts, at, local, published, write
+from tests.cli.conftest import Run
+from tests.cli.old_system import NOW, TUESDAY, Starts, at, counted, local, published, rows_of, write
 from tests.salon import TEN, Salon
 
 # Each cause, on purpose: a person for each, who works 9 to 17, cuts, and whom the old system offers
@@ -272,51 +269,58 @@ CASES: dict[Callable[[Case], None], dict[str, int]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def table(
-    shared_salon: Salon, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, list[dict[str, Any]]]:
-    """Case → its differences, all found by one run."""
-    salon = shared_salon
-    salon.db.execute("update booking.tenants set booking_horizon_days = 3")
-    cases: list[tuple[str, Case]] = []
+def hire(salon: Salon, names: list[str]) -> dict[str, UUID]:
+    """All at once, which publishes their slots but once."""
+    salon.db.execute(
+        "insert into booking.staff (tenant_id, display_name) select %s, unnest(%s::text[])",
+        (salon.tenant, names),
+    )
+    salon.db.execute(
+        "insert into booking.staff_appointment_types (tenant_id, staff_id, appointment_type_id)"
+        " select tenant_id, id, %s from booking.staff where display_name = any (%s)",
+        (salon.cut, names),
+    )
+    salon.db.execute(
+        "insert into booking.working_hours"
+        " (tenant_id, staff_id, location_id, weekday, start_time, end_time)"
+        " select tenant_id, id, %s, weekday, '09:00', '17:00'"
+        " from booking.staff, generate_series(1, 7) as weekday where display_name = any (%s)",
+        (salon.location, names),
+    )
+    salon.db.execute("call booking.drain_refresh_queue()")
+    return dict(salon.db.execute("select display_name, id from booking.staff").fetchall())
+
+
+def test_each_cause_is_told_and_counted(
+    run: Run, salon: Salon, db: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Everybody of the table in one salon and one run, because that is much faster."""
+    db.execute("update booking.tenants set booking_horizon_days = 3")
+    people = hire(salon, [prepare.__name__ for prepare in CASES])
+    cases: dict[str, Case] = {}
     for prepare in CASES:
-        person = salon.add_person(prepare.__name__)
-        salon.db.execute(
-            "delete from booking.staff_appointment_types"
-            " where staff_id = %s and appointment_type_id = %s",
-            (person, salon.course),
-        )
+        person = people[prepare.__name__]
         case = Case(salon, person, published(salon, person, salon.cut))
         assert len(case.starts) == 4 * 31
         prepare(case)
-        cases.append((prepare.__name__, case))
-    path = write(
-        tmp_path_factory.mktemp("old") / "slots.csv",
-        ((name, case.service, start) for name, case in cases for start in local(case.starts)),
-    )
-    answer = subprocess.run(
-        [sys.executable, "-m", "pgbooking.app", "verify", "--legacy-csv", path,
-         "--to", "2026-03-06", "--json", *NOW],
-        env=os.environ | {"DATABASE_URL": module_database_url, "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 1, answer.stderr
-    report = json.loads(answer.stdout)["legacy"]
-    assert report["rejected"] == []
-    names = {str(case.person): name for name, case in cases}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in cases}
-    for difference in report["differences"]:
-        found[names[difference["staff_id"]]].append(difference)
-    return found
-
-
-@pytest.mark.parametrize("prepare", CASES, ids=lambda prepare: prepare.__name__)
-def test_each_cause_is_told_and_counted(
-    table: dict[str, list[dict[str, Any]]], prepare: Callable[[Case], None]
-) -> None:
-    found = table[prepare.__name__]
-    assert Counter(each["cause"] for each in found) == CASES[prepare]
+        cases[prepare.__name__] = case
+    rows = [
+        (name, case.service, start) for name, case in cases.items() for start in local(case.starts)
+    ]
+    path = write(tmp_path / "old.csv", rows)
+    answer = run("verify", "--legacy-csv", path, "--to", "2026-03-06", "--json", *NOW)
+    assert answer.code == 1
+    assert answer.json["legacy"]["rejected"] == []
+    names = {str(case.person): name for name, case in cases.items()}
+    found: dict[str, dict[str, int]] = {name: {} for name in cases}
+    for difference in answer.json["legacy"]["differences"]:
+        of_person = found[names[difference["staff_id"]]]
+        of_person[difference["cause"]] = of_person.get(difference["cause"], 0) + 1
+    assert found == {prepare.__name__: causes for prepare, causes in CASES.items()}
+    everyone: Counter[str] = Counter()
+    for causes in CASES.values():
+        everyone.update(causes)
+    assert counted(answer.json) == dict(everyone)
 
 
 def test_no_cause_is_without_a_case() -> None:
@@ -324,34 +328,56 @@ def test_no_cause_is_without_a_case() -> None:
 
 
 def test_a_reason_names_person_time_zone_service_rule_and_row(
-    table: dict[str, list[dict[str, Any]]],
+    run: Run, salon: Salon, tmp_path: Path
 ) -> None:
-    (past,) = table["past_closing"]
-    (row,) = past["expected"]["evidence"]
-    assert past["kind"] == "missing"
-    assert past["expected"]["rule"] == "fit"
-    assert row["table"] == "working_hours"
-    assert past["reason"] == (
-        "past_closing, Tue 3 Mar 2026, 16:45 (Europe/Berlin), cut: the old system offers past"
-        " closing. It would end Tue 3 Mar 2026, 17:15, but working time ends Tue 3 Mar 2026, 17:00."
-        f" (working_hours {row['id']})"
-    )
-    extra = table["old_has_an_appointment"][0]
-    (row,) = extra["published"]["evidence"]
-    assert extra["kind"] == "extra"
-    assert extra["reason"] == (
-        "old_has_an_appointment, Tue 3 Mar 2026, 11:45 (Europe/Berlin), cut: the old system leaves"
-        " a gap here, as if the time were taken. It has none between 11:30 and 12:30. Here it is"
-        f" working time: Tue 3 Mar 2026, 09:00 to 17:00. (working_hours {row['id']})"
-    )
+    rows = rows_of(salon)
+    rows.remove(("Ada", "cut", "2026-03-03T11:45"))
+    rows.append(("Ada", "cut", "2026-03-03T16:45"))
+    late = salon.appointment(at("18:00"))
+    rows.append(("Ada", "cut", "2026-03-03T18:00"))
+    answer = run("verify", "--legacy-csv", write(tmp_path / "old.csv", rows), "--json", *NOW)
+    hours = salon.db.execute("select id from booking.working_hours where weekday = 2").fetchall()
+    of_tuesday = f"(working_hours {hours[0][0]})"
+    day = "Ada, Tue 3 Mar 2026,"
+    found = answer.json["legacy"]["differences"]
+    assert [each["reason"] for each in found] == [
+        f"{day} 11:45 (Europe/Berlin), cut: the old system offers all of this time, but not this"
+        " start. Here it is working time: Tue 3 Mar 2026,"
+        f" 09:00 to 17:00. {of_tuesday}",
+        f"{day} 16:45 (Europe/Berlin), cut: the old system offers past closing. It would end Tue"
+        f" 3 Mar 2026, 17:15, but working time ends Tue 3 Mar 2026, 17:00. {of_tuesday}",
+        f"{day} 18:00 (Europe/Berlin), cut: the old system offers a time that an appointment takes."
+        f" Another appointment, buffers included: Tue 3 Mar 2026, 18:00 to 18:30. (appointments"
+        f" {late}) Besides: Ada does not work at Mitte then. Working time that day: 09:00 to"
+        " 17:00.",
+    ]
+    assert [each["kind"] for each in found] == ["extra", "missing", "missing"]
+    assert found[1]["expected"]["rule"] == "fit"
+    assert found[1]["expected"]["line"] == len(rows)
+    assert found[0]["published"]["evidence"] == [{"table": "working_hours", "id": str(hours[0][0])}]
+    recorded = salon.db.execute(
+        "select promise, kind, cause, reason, slot_id is not null"
+        " from booking.verification_differences order by start_time"
+    ).fetchall()
+    assert recorded == [
+        ("legacy", each["kind"], each["cause"], each["reason"], True) for each in found
+    ]
+    (runs,) = salon.db.execute(
+        "select compared_with, is_independent, calendars, slots, differences"
+        " from booking.verification_runs"
+    ).fetchall()
+    assert runs == ("legacy", False, 1, 341, 3)
 
 
-def test_a_reason_tells_what_else_stands_in_the_way(
-    table: dict[str, list[dict[str, Any]]],
+def test_with_buffers_a_reason_tells_how_long_it_takes(
+    run: Run, salon: Salon, tmp_path: Path
 ) -> None:
-    (late,) = table["appointment_after_hours"]
-    assert "Besides: appointment_after_hours does not work at Mitte then." in late["reason"]
-    (early,) = [x for x in table["buffers"] if x["cause"] == "buffers_ignored"]
-    assert "With its own it takes Tue 3 Mar 2026, 09:30 to 10:15." in early["reason"]
-    (nobody,) = table["a_break_nobody_works_in"]
-    assert nobody["expected"]["evidence"] == []
+    salon.db.execute(
+        "update booking.appointment_types set buffer_after_minutes = 15 where code = 'cut'"
+    )
+    rows = rows_of(salon)
+    salon.appointment()
+    answer = run("verify", "--legacy-csv", write(tmp_path / "old.csv", rows), "--json", *NOW)
+    early, *_ = answer.json["legacy"]["differences"]
+    assert early["cause"] == "buffers_ignored"
+    assert "With its own it takes Tue 3 Mar 2026, 09:30 to 10:15. Another" in early["reason"]
