@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from pgbooking.compare_causes import WORDS
 from tests.cli.conftest import Answer, Run, Start, answer_of
 from tests.cli.old_system import NOW, counted, rows_of, write
 from tests.postgres import Server
 from tests.salon import TEN, Salon
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
 ONE_LESS_ONE_MORE = {"off_grid": 1, "unexplained": 1}
 
 
@@ -90,6 +94,28 @@ def test_both_are_looked_at_as_of_one_moment(
     answer = run("verify", "--legacy-query", old_table, "--json", *NOW)
     assert counted(answer.json) == ONE_LESS_ONE_MORE
     assert not salon.available(salon.cut)
+
+
+def test_what_the_readme_shows_runs(
+    run: Run, salon: Salon, old_table: str, old: list[Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The last one goes on until it is stopped; test_verifying_on_schedule has it."""
+    salon.db.execute(
+        "insert into booking.tenant_slugs (slug, tenant_id) values ('salon', %s)", (salon.tenant,)
+    )
+    write(tmp_path / "old-slots.csv", old)
+    monkeypatch.chdir(tmp_path)
+    section = README.split("### Compare")[1]
+    commands = re.findall(r"^pgbooking (verify .*)$", section, re.MULTILINE)
+    codes = [run(*shlex.split(each), *NOW).code for each in commands[:-1]]
+    assert codes == [1, 1, 0, 1]
+
+
+def test_the_readme_knows_every_cause() -> None:
+    section = README.split("### Compare")[1].split("\n## ")[0]
+    told = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)))
+    assert sorted(told) == sorted(WORDS)
 
 
 # Queries
