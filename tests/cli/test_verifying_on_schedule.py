@@ -142,8 +142,16 @@ def test_a_process_of_its_own_waits_for_its_time_and_ends_when_asked_to(
     ],
 )
 def test_what_can_never_work_ends_at_once(
-    run: Run, salon: Salon, options: tuple[str, ...], sentence: str
+    run: Run,
+    salon: Salon,
+    options: tuple[str, ...],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def wait(*_: object) -> None:
+        raise AssertionError("it waits for another time")
+
+    monkeypatch.setattr(verify_schedule, "wait_until", wait)
     answer = run("verify", *options, *NOW)
     assert answer.code == 2
     assert sentence in answer.err
