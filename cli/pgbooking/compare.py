@@ -274,9 +274,8 @@ def _understood(
     for row in resolved:
         minutes = _minutes(row)
         if minutes is not None and not 1 <= minutes <= MINUTES_OF_A_DAY:
-            report.rejected.append(
-                Rejected(row.line, "end", row.in_words, "is not 1 to 1440 min later", row.cells)
-            )
+            reason = "is not 1 to 1440 minutes after the start"
+            report.rejected.append(Rejected(row.line, "end", row.in_words, reason, row.cells))
         elif row.start_time:
             starts.append(
                 _OldStart(

@@ -246,7 +246,7 @@ class RowParser:
         staff = self._cell(row, "staff").needed
         service = self._cell(row, "service").text
         values = self._period(row, None)
-        minutes = values["duration_minutes"]
+        minutes = self._cell(row, "duration_minutes").number()
         if minutes is not None and not 1 <= minutes <= MINUTES_OF_A_DAY:
             raise Cell.NotUnderstood("duration_minutes", str(minutes), "is not 1 to 1440 minutes")
         for name in ("start", "end"):

@@ -232,6 +232,30 @@ def test_bad_rows_alone_are_exit_code_1(run: Run, salon: Salon, tmp_path: Path) 
     assert answer.code == 1
 
 
+def test_a_length_that_is_none_is_rejected(run: Run, salon: Salon, tmp_path: Path) -> None:
+    rows = [
+        ("Ada", "2026-03-03T10:00", "", "0"),
+        ("Ada", "2026-03-03T10:00", "2026-03-03T09:30", ""),
+        ("Ada", "2026-03-03T10:00", "2026-03-05T10:00", ""),
+    ]
+    path = write(tmp_path / "old.csv", rows, ("staff", "start", "end", "duration_minutes"))
+    answer = compare(run, path)
+    assert answer.code == 1
+    assert [
+        (each["line"], each["field"], each["reason"]) for each in answer.json["legacy"]["rejected"]
+    ] == [
+        (2, "duration_minutes", "is not 1 to 1440 minutes"),
+        (3, "end", "is not 1 to 1440 minutes after the start"),
+        (4, "end", "is not 1 to 1440 minutes after the start"),
+    ]
+
+
+def test_a_time_that_clocks_leave_out_is_noted(run: Run, salon: Salon, tmp_path: Path) -> None:
+    path = write(tmp_path / "old.csv", [("Ada", "cut", "2026-03-29T02:30")])
+    printed = run("verify", "--legacy-csv", path, "--to", "2026-03-29", *NOW).out
+    assert "line 2: note: start 2026-03-29T02:30:00 does not exist in Europe/Berlin" in printed
+
+
 def test_people_go_by_external_id_name_or_id_services_by_external_id_or_code(
     run: Run, salon: Salon, old: list[Any], tmp_path: Path
 ) -> None:
