@@ -40,6 +40,8 @@ CLEANING = "tests/booking/test_cleaning_up_holds.py"
 BOOKING_RACES = "tests/concurrency/test_booking_races.py"
 TAIL = "tests/cli/test_events.py"
 VERIFYING = "tests/cli/test_verifying.py"
+COMPARING = "tests/cli/test_comparing.py"
+ANSWERS = "tests/cli/test_comparing_answers.py"
 LISTING = "tests/api/test_get_available_slots.py"
 CACHING = "tests/api/test_caching.py"
 HOURS = "tests/api/test_set_working_hours.py"
@@ -643,6 +645,27 @@ MUTATIONS = [
             ),
         ),
         f"{VERIFYING}::test_p3_finds_that_reserving_asks_another_calculator",
+    ),
+    Mutation(
+        "a start beside the grid hides that its time is taken",
+        (("cli/pgbooking/queries/compare_missing.sql", "(12, 'off_grid'", "(0, 'off_grid'"),),
+        f"{COMPARING}::test_each_cause_is_told_and_counted",
+    ),
+    Mutation(
+        "the old system's database is not opened to read only",
+        (("cli/pgbooking/legacy_source.py", "        session.read_only = True\n", ""),),
+        f"{ANSWERS}::test_a_query_runs_in_the_old_systems_own_database",
+    ),
+    Mutation(
+        "a comparison with its own database sees two moments",
+        (
+            (
+                "cli/pgbooking/compare.py",
+                "    with one_moment(connection):\n",
+                "    with connection.transaction():\n",
+            ),
+        ),
+        f"{ANSWERS}::test_both_are_looked_at_as_of_one_moment",
     ),
     Mutation(
         "events are marked before they are printed",

@@ -330,7 +330,7 @@ def import_(
     from pgbooking.connection import connected
     from pgbooking.import_mapping import Kind, load_mapping
 
-    if kind not in list(Kind):
+    if kind not in set(Kind) - {Kind.SLOTS}:
         raise typer.BadParameter(f"{kind!r} is none of {IMPORT_KINDS}.", param_hint="KIND")
     mapping = load_mapping(map_, Kind(kind))
     with connected(database_url, now=now) as connection, progress_bar() as bar:
@@ -509,35 +509,129 @@ def verify(
         bool,
         typer.Option("--repair", help="Publish differing calendars anew, then verify again."),
     ] = False,
+    legacy_query: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="Compare with what this query says the old one offers."),
+    ] = None,
+    legacy_dsn: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PGBOOKING_LEGACY_URL",
+            show_default=False,
+            metavar="URL",
+            help="The database of --legacy-query, where that is another one.",
+        ),
+    ] = None,
+    legacy_csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Compare with what this file (-: stdin) says."),
+    ] = None,
+    map_: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="TOML", help="What the columns of either mean."),
+    ] = None,
+    from_: Annotated[
+        date | None,
+        typer.Option(
+            "--from", parser=parse_date, metavar="DATE", help="With --legacy: first local date."
+        ),
+    ] = None,
+    to: Annotated[
+        date | None,
+        typer.Option(parser=parse_date, metavar="DATE", help="With --legacy: last local date."),
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CAUSE", help="Accept differences with this cause, now and later."),
+    ] = None,
+    history: Annotated[bool, typer.Option("--history", help="List earlier runs.")] = False,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=parse_now, metavar="TIME", help="With --history: only runs since then (UTC)."
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="CRON", help="Verify now and at these times (UTC), until stopped."),
+    ] = None,
     now: Now = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Compare what is published with what the calculator says, and check the promises P1 to P5.
 
+    With --legacy-query or --legacy-csv compare with another system instead (with --independent or
+    --repair: after that). Both have a row for each start that it offers: staff (external id, whole
+    name or id), start (or date and time; without an offset it is local), and perhaps service, or
+    duration_minutes or end, and location; a section slots of the mapping names other columns.
+    A query only reads. Each difference has a cause and says which rule and row made it.
+
+    --accept settles a cause of the tenant's differences, on record and to come. --history lists
+    runs, newest first; what is open there is neither accepted nor repaired.
+
+    --schedule stays in the foreground and logs a line a run, to stderr; SIGINT and SIGTERM end it
+    between two runs. It wants the extra scheduler. cron or systemd can do the same.
+
     Each run and each difference is recorded in booking.verification_runs and
-    booking.verification_differences. Exit code 1: there is a difference (with --repair: there
-    still is one).
+    booking.verification_differences. Exit code 1: there is a difference that is not accepted (with
+    --repair: there still is one), or a row that was rejected; with --history: a run listed has
+    something open.
     """
-    from pgbooking import verify as verifying
+    from pgbooking import verify_history, verify_run, verify_schedule
     from pgbooking.connection import connected
 
-    with connected(database_url, now=now) as connection, progress_bar() as bar:
-        report = verifying.verify(connection, bar, tenant, staff, independent=independent)
-        repaired = None
-        if repair and report.differences:
-            written = verifying.repair(connection, report)
-            again = verifying.verify(connection, bar, tenant, staff, independent=independent)
-            repaired = verifying.Repaired(report, written)
-            report = again
-    if json:
-        print_json({"differences": report.differences, **vars(report), "before_repair": repaired})
-    else:
-        if repaired:
-            verifying.print_report(repaired.report)
-            print(f"Repaired: {repaired.rows_written:,} rows written. Verified again:")
-        verifying.print_report(report)
-    if report.differences:
+    has_legacy = legacy_query is not None or legacy_csv is not None
+    runs = independent or repair or has_legacy or schedule is not None
+    for is_wrong, sentence in (
+        (legacy_query is not None and legacy_csv is not None, "--legacy-query or --legacy-csv"),
+        (bool(accept) + history + runs > 1, "--accept, --history, or options of a run"),
+        (since is not None and not history, "--since goes with --history"),
+        (
+            not has_legacy and (map_ or from_ or to) is not None,
+            "--map, --from and --to go with --legacy-query or --legacy-csv",
+        ),
+        (schedule is not None and legacy_csv == verify_run.STDIN, "--schedule or --legacy-csv -"),
+    ):
+        if is_wrong:
+            raise typer.BadParameter(sentence)
+    if accept:
+        with connected(database_url, now=now) as connection:
+            accepted = verify_history.accept(connection, tenant, accept)
+        if json:
+            print_json(accepted)
+        else:
+            verify_history.print_acceptances(accepted)
+        return
+    if history:
+        with connected(database_url, now=now) as connection:
+            listed = verify_history.history(connection, tenant, since)
+        if json:
+            print_json(listed)
+        else:
+            verify_history.print_history(listed)
+        if any(each.open for each in listed):
+            raise typer.Exit(EXIT_FOUND)
+        return
+    legacy = verify_run.Legacy(legacy_query, legacy_dsn, legacy_csv, map_, from_, to)
+
+    def once() -> verify_run.Outcome:
+        return verify_run.run(
+            database_url,
+            tenant,
+            staff,
+            independent=independent,
+            repair=repair,
+            legacy=legacy if has_legacy else None,
+            now=now,
+        )
+
+    if schedule is not None:
+        verify_schedule.run(schedule, once, as_json=json)
+        return
+    outcome = once()
+    outcome.print(as_json=json)
+    if not outcome.is_clean:
         raise typer.Exit(EXIT_FOUND)
 
 

@@ -22,6 +22,8 @@ class Kind(StrEnum):
     HOURS = "hours"
     BUSY_TIMES = "busy-times"
     APPOINTMENTS = "appointments"
+    SLOTS = "slots"
+    """What another system offers: to be compared, never imported."""
 
     @property
     def section(self) -> str:
@@ -67,6 +69,17 @@ FIELDS: dict[Kind, set[str]] = {
         "phone",
         "notes",
         "external_id",
+    },
+    Kind.SLOTS: {
+        "staff",
+        "location",
+        "service",
+        "start",
+        "end",
+        "date",
+        "time",
+        "end_time",
+        "duration_minutes",
     },
 }
 

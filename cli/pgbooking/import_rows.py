@@ -15,6 +15,7 @@ from pgbooking.import_mapping import FIELDS, Kind, Mapping
 
 WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 MIDNIGHT_AT_THE_END = "24:00"
+MINUTES_OF_A_DAY = 1440
 
 # The fields of which each row needs one set.
 NEEDED: dict[Kind, list[list[set[str]]]] = {
@@ -22,6 +23,7 @@ NEEDED: dict[Kind, list[list[set[str]]]] = {
     Kind.HOURS: [[{"staff"}], [{"weekday"}], [{"start_time"}], [{"end_time"}]],
     Kind.BUSY_TIMES: [[{"staff"}], [{"start"}, {"date", "time"}]],
     Kind.APPOINTMENTS: [[{"staff"}], [{"service"}], [{"start"}, {"date", "time"}]],
+    Kind.SLOTS: [[{"staff"}], [{"start"}, {"date", "time"}]],
 }
 
 
@@ -168,6 +170,8 @@ class RowParser:
                 return self._busy_time(row)
             case Kind.APPOINTMENTS:
                 return self._appointment(row)
+            case Kind.SLOTS:
+                return self._slot(row)
 
     def _staff(self, row: CsvRow) -> ImportRow:
         name = self._cell(row, "name").needed
@@ -236,6 +240,27 @@ class RowParser:
                 "customer": customer,
                 "notes": self._cell(row, "notes").text or None,
             },
+        )
+
+    def _slot(self, row: CsvRow) -> ImportRow:
+        staff = self._cell(row, "staff").needed
+        service = self._cell(row, "service").text
+        values = self._period(row, None)
+        minutes = self._cell(row, "duration_minutes").number()
+        if minutes is not None and not 1 <= minutes <= MINUTES_OF_A_DAY:
+            raise Cell.NotUnderstood("duration_minutes", str(minutes), "is not 1 to 1440 minutes")
+        for name in ("start", "end"):
+            moment = values[f"{name}_at"] or values[f"{name}_local"]
+            if moment and not "1900" <= moment[:4] <= "9998":
+                raise Cell.NotUnderstood(name, moment, "is not in the years 1900 to 9998")
+        return ImportRow(
+            row.line,
+            row.cells,
+            external_id=str(row.line),
+            staff=staff,
+            location=self._cell(row, "location").text or None,
+            services=[service] if service else [],
+            values=values,
         )
 
     def _period(self, row: CsvRow, default_minutes: int | None) -> dict[str, Any]:

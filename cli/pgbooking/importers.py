@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from pgbooking.csv_file import BadRow, CsvFile
+from pgbooking.csv_file import BadRow, CsvFile, CsvRow
 from pgbooking.errors import EXIT_USAGE, Problem, explain
 from pgbooking.import_mapping import Kind, Mapping
 from pgbooking.import_rows import Cell, ImportRow, RowParser
@@ -45,6 +45,12 @@ class Rejected:
     value: str | None
     reason: str
     row: dict[str, str]
+
+    @property
+    def in_words(self) -> str:
+        """For people."""
+        about = f"{self.field} {self.value!r}: " if self.field else ""
+        return f"line {self.line}: rejected: {about}{self.reason}"
 
 
 @dataclass(frozen=True)
@@ -121,13 +127,13 @@ def import_file(
     else the location's; one that does not exist or comes twice is taken as the later instant and
     noted.
     """
-    rows, rejected = _read(kind, path, mapping)
+    rows, rejected = read(CsvFile(path, mapping.file), RowParser(kind, mapping))
     with connection.transaction():
         owner, created = _tenant(connection, mapping, tenant)
         report = ImportReport(kind, path, owner.name, len(rows) + len(rejected))
         report.created |= created
         report.rejected += rejected
-        loader = _Loader(connection, owner, mapping, report)
+        loader = Loader(connection, owner, mapping, report)
         resolved = loader.resolve(rows)
     try:
         loader.load(resolved, bar)
@@ -148,8 +154,7 @@ def print_report(report: ImportReport) -> None:
     for note in report.notes:
         print(f"line {note.line}: note: {note.text}")
     for each in report.rejected:
-        about = f"{each.field} {each.value!r}: " if each.field else ""
-        print(f"line {each.line}: rejected: {about}{each.reason}")
+        print(each.in_words)
     print(
         f"{report.file} into {report.tenant}: {report.rows:,} rows, {report.loaded:,} loaded, "
         f"{report.already_there:,} there already, {len(report.rejected):,} rejected."
@@ -174,10 +179,18 @@ def write_rejects(report: ImportReport, path: Path) -> None:
             writer.writerow([each.line, each.field, each.value, each.reason, *cells])
 
 
-def _read(kind: Kind, path: Path, mapping: Mapping) -> tuple[list[ImportRow], list[Rejected]]:
+class RowSource(Protocol):
+    """Where rows come from; `header` is known once they have been read."""
+
+    path: Path
+    header: list[str]
+
+    def rows(self) -> Iterator[CsvRow | BadRow]:
+        """Every row, in order."""
+
+
+def read(file: RowSource, parser: RowParser) -> tuple[list[ImportRow], list[Rejected]]:
     """Every row of the file, understood or rejected."""
-    file = CsvFile(path, mapping.file)
-    parser = RowParser(kind, mapping)
     rows: list[ImportRow] = []
     rejected: list[Rejected] = []
     for row in file.rows():
@@ -188,7 +201,7 @@ def _read(kind: Kind, path: Path, mapping: Mapping) -> tuple[list[ImportRow], li
             rows.append(parser.parse(row))
         except Cell.NotUnderstood as error:
             rejected.append(Rejected(row.line, error.field, error.value, error.reason, row.cells))
-    parser.check_header(path, file.header)
+    parser.check_header(file.path, file.header)
     return rows, rejected
 
 
@@ -215,7 +228,8 @@ def _tenant(
 
 
 class _Directory:
-    """People, places or services by external id or, where that is nobody's, by name or code."""
+    """People, places or services by external id or, where that is nobody's, by name or code, or
+    by id."""
 
     def __init__(
         self, field_name: str, known: list[_Known], refused: dict[tuple[str, str], str]
@@ -223,6 +237,7 @@ class _Directory:
         self.field = field_name
         self.by_external_id = {each.external_id: each.id for each in known if each.external_id}
         self.by_name: dict[str, list[UUID]] = {}
+        self.by_id = {str(each.id): each.id for each in known}
         self.refused = refused
         for each in known:
             self.by_name.setdefault(each.name, []).append(each.id)
@@ -237,6 +252,8 @@ class _Directory:
         ids = self.by_name.get(name, [])
         if len(ids) == 1:
             return ids[0]
+        if not ids and name.lower() in self.by_id:
+            return self.by_id[name.lower()]
         reason = f"{len(ids)} have this name: use external ids" if ids else "there is none"
         reason = self.refused.get((self.field, name), reason)
         raise Cell.NotUnderstood(self.field, name, reason)
@@ -246,7 +263,7 @@ def _is_of_one_row(error: psycopg.Error) -> bool:
     return (error.sqlstate or "")[:2] in ROW_ERRORS
 
 
-class _Loader:
+class Loader:
     """One file's way into one tenant."""
 
     def __init__(
@@ -280,13 +297,14 @@ class _Loader:
                     row.values["appointment_type_ids"] = [
                         str(services.find(each)) for each in row.services
                     ]
-                if self.report.kind in {Kind.APPOINTMENTS, Kind.HOURS}:
+                if self.report.kind in {Kind.APPOINTMENTS, Kind.HOURS, Kind.SLOTS}:
                     location = locations.find(row.location) if row.location else default_location
-                    if location is None:
+                    if location is not None:
+                        row.values["location_id"] = str(location)
+                    elif self.report.kind is not Kind.SLOTS:
                         raise Cell.NotUnderstood(
                             "location", "", "the tenant has several, and the row names none"
                         )
-                    row.values["location_id"] = str(location)
                 resolved.append(row)
             except Cell.NotUnderstood as error:
                 self._reject(row, error.field, error.value, error.reason)
@@ -412,7 +430,7 @@ class _Loader:
 
     def _insert(self, rows: list[ImportRow]) -> tuple[int, list[Note], list[tuple[ImportRow, str]]]:
         kind = self.report.kind
-        notes = list(self._set_times(rows)) if kind in {Kind.BUSY_TIMES, Kind.APPOINTMENTS} else []
+        notes = list(self.set_times(rows)) if kind in {Kind.BUSY_TIMES, Kind.APPOINTMENTS} else []
         inserted = set(
             fetch_values(self.connection, f"import_{kind.section}", **self._parameters(rows))
         )
@@ -427,7 +445,7 @@ class _Loader:
             notes = [note for note in notes if note.line not in refused]
         return len(inserted), notes, rejected
 
-    def _set_times(self, rows: list[ImportRow]) -> Iterator[Note]:
+    def set_times(self, rows: list[ImportRow]) -> Iterator[Note]:
         """Turn local times into instants, and note those that clock changes make odd."""
         by_line = {row.line: row for row in rows}
         for times in fetch(self.connection, "import_times", _Times, **self._parameters(rows)):

@@ -306,13 +306,18 @@ def _weekday(text: str) -> int:
     raise ValueError(f"{text!r} is no weekday")
 
 
+def without_apscheduler() -> Problem:
+    """What to say where the extra is not installed."""
+    return Problem(
+        "APScheduler is not installed.", "pip install 'pgbooking[scheduler]'", EXIT_USAGE
+    )
+
+
 def _new_timer() -> BackgroundScheduler:
     try:
         from apscheduler.schedulers.background import BackgroundScheduler
     except ImportError:
-        raise Problem(
-            "APScheduler is not installed.", "pip install 'pgbooking[scheduler]'", EXIT_USAGE
-        ) from None
+        raise without_apscheduler() from None
     # It warns of each run that is left out because the one before goes on: that is as it should be.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     return BackgroundScheduler(

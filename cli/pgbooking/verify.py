@@ -43,6 +43,8 @@ class Difference:
     published: Any
     expected: Any
     reason: str
+    cause: str | None = None
+    accepted_at: datetime | None = None
 
 
 @dataclass
@@ -59,6 +61,7 @@ class TenantReport:
     slots: int = 0
     seconds: float = 0.0
     repaired: int | None = None
+    compared_with: str = "calculator"
     differences: list[Difference] = field(default_factory=list)
 
 
@@ -83,7 +86,9 @@ class Repaired:
 
 
 @dataclass(frozen=True)
-class _Calendar:
+class Calendar:
+    """Up to when a person's slots are published, and whether they wait to be published anew."""
+
     staff_id: UUID
     display_name: str
     materialized_until: date
@@ -163,7 +168,9 @@ def verify(
     person. Raises Problem where there is no such tenant or person.
     """
     chosen = choose(connection, tenant, staff)
-    calendars = {each.id: _calendars(connection, each.id, chosen.staff) for each in chosen.tenants}
+    calendars = {
+        each.id: calendars_of(connection, each.id, chosen.staff) for each in chosen.tenants
+    }
     task = bar.add_task("calendars", total=sum(len(each) for each in calendars.values()))
     installation = [
         *_check(connection, "P4", "verify_p4"),
@@ -177,7 +184,7 @@ def verify(
             _verify_calendar(connection, each, calendar.staff_id, report)
             bar.advance(task)
         report.seconds = time.perf_counter() - began
-        _record(connection, report, installation)
+        record(connection, report, installation)
         tenants.append(report)
     return Report(tenants, installation)
 
@@ -266,10 +273,10 @@ def _verify_calendar(
     report: TenantReport,
 ) -> None:
     """P2 of one calendar, as of one moment."""
-    with _one_moment(connection):
+    with one_moment(connection):
         # Read again: it may have been queued, or deleted, since the run began.
         for calendar in fetch(
-            connection, "verify_calendars", _Calendar, tenant_id=tenant.id, staff_id=staff_id
+            connection, "verify_calendars", Calendar, tenant_id=tenant.id, staff_id=staff_id
         ):
             if calendar.is_queued:
                 report.calendars_queued += 1
@@ -291,7 +298,7 @@ def _verify_calendar(
 
 
 def _independent_differences(
-    connection: psycopg.Connection, tenant: Tenant, calendar: _Calendar
+    connection: psycopg.Connection, tenant: Tenant, calendar: Calendar
 ) -> Iterator[_SlotDifference]:
     """Published rows against the calculator in Python; past local dates are not compared."""
     now: datetime = fetch_value(connection, "verify_now")
@@ -373,7 +380,7 @@ def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _slot_difference(
     tenant: Tenant,
-    calendar: _Calendar,
+    calendar: Calendar,
     found: list[_SlotDifference],
 ) -> Difference:
     """One slot's difference in words, as one or both calculators found it."""
@@ -420,19 +427,19 @@ def _check(
     ]
 
 
-def _calendars(
+def calendars_of(
     connection: psycopg.Connection, tenant_id: UUID, staff: StaffMember | None
-) -> list[_Calendar]:
+) -> list[Calendar]:
     return fetch(
         connection,
         "verify_calendars",
-        _Calendar,
+        Calendar,
         tenant_id=tenant_id,
         staff_id=staff and staff.id,
     )
 
 
-def _record(
+def record(
     connection: psycopg.Connection, report: TenantReport, installation: list[Difference]
 ) -> None:
     """One run for each tenant; what concerns the installation is on record with each."""
@@ -448,6 +455,7 @@ def _record(
             calendars_queued=report.calendars_queued,
             slots=report.slots,
             differences=len(differences),
+            compared_with=report.compared_with,
         )
         copy_rows(
             connection,
@@ -464,6 +472,8 @@ def _record(
                     None if each.published is None else Jsonb(each.published),
                     None if each.expected is None else Jsonb(each.expected),
                     each.reason,
+                    each.cause,
+                    each.accepted_at,
                 )
                 for each in differences
             ),
@@ -471,7 +481,7 @@ def _record(
 
 
 @contextmanager
-def _one_moment(connection: psycopg.Connection) -> Iterator[None]:
+def one_moment(connection: psycopg.Connection) -> Iterator[None]:
     """One snapshot for every statement inside."""
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import psycopg
 import pytest
@@ -63,14 +63,17 @@ def run(
 
 @pytest.fixture
 def start(database_url: str) -> Iterator[Start]:
-    """Starts a command in a process of its own; stdout is a pipe or what is given."""
+    """Starts a command in a process of its own; stdout is a pipe or what is given, stdin too."""
     started = []
 
-    def start_command(*arguments: object, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    def start_command(
+        *arguments: object, stdout: int = subprocess.PIPE, stdin: TextIO | None = None
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "pgbooking.app", *map(str, arguments)],
             env=os.environ
             | {"DATABASE_URL": database_url, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,

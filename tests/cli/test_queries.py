@@ -57,6 +57,7 @@ def test_every_query_says_tenant_unless_it_is_about_the_installation() -> None:
         "jobs_run",
         "jobs_run_result",
         "jobs_runner",
+        "legacy_iso_dates",
         "migrations_lock",
         "migrations_objects",
         "migrations_recorded",
