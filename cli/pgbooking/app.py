@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -86,6 +87,15 @@ CronUrl = Annotated[
         envvar="PGBOOKING_CRON_URL",
         show_default=False,
         help="The database of this server that has pg_cron, where that is another one.",
+    ),
+]
+LegacyUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        envvar="PGBOOKING_LEGACY_URL",
+        show_default=False,
+        help="The database to read from. Better set PGBOOKING_LEGACY_URL.",
     ),
 ]
 LockTimeout = Annotated[
@@ -288,7 +298,15 @@ def seed(
 )
 def import_(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=IMPORT_KINDS)],
-    file: Annotated[Path, typer.Argument(help="A CSV file with a header.")],
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE|-", help="A CSV file with a header, or - for standard input."),
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(metavar="SELECT", help="In place of FILE: what this returns in --dsn."),
+    ] = None,
+    dsn: LegacyUrl = None,
     map_: Annotated[
         Path | None,
         typer.Option(
@@ -299,6 +317,12 @@ def import_(
         str | None,
         typer.Option(metavar="ID|SLUG", help="Whose file it is; else the mapping says."),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Where it comes from; else the mapping says. [default: import]"
+        ),
+    ] = None,
     rejects: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write the rejected rows to this file.")
     ] = None,
@@ -306,12 +330,12 @@ def import_(
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Load staff, hours, busy-times or appointments from a CSV file.
+    """Load staff, hours, busy-times or appointments from a CSV file or a query.
 
     What cannot be loaded is listed with line, value and reason, and the rest is loaded.
 
-    A row is recognised by its external_id (appointments and busy times: by the mapping's source
-    and it), or where the file has none by what it says. One that is there already is left alone,
+    A row is recognised by its external_id (appointments and busy times: by their source and
+    it), or where the file has none by what it says. One that is there already is left alone,
     so a second run changes nothing and an interrupted one can be run again.
 
     Columns, or what a mapping names them (the source has deploy/examples/salon.toml, explained):
@@ -324,17 +348,30 @@ def import_(
 
     appointments: as busy-times, and service, location, status, customer, email, phone, notes
 
+    --query takes the same columns from a SELECT that only reads, in the database of --dsn, or
+    without one in that of DATABASE_URL. A dump is restored into a database of its own first.
+
     Exit code 1: rows were rejected.
     """
     from pgbooking import importers
     from pgbooking.connection import connected
+    from pgbooking.csv_file import CsvFile, read_input
     from pgbooking.import_mapping import Kind, load_mapping
+    from pgbooking.import_query import QueryRows
 
+    if (file is None) == (query is None):
+        raise typer.BadParameter("say where from, once: FILE, or --query")
     if kind not in list(Kind):
         raise typer.BadParameter(f"{kind!r} is none of {IMPORT_KINDS}.", param_hint="KIND")
     mapping = load_mapping(map_, Kind(kind))
+    mapping = replace(mapping, source=source or mapping.source or "import")
+    rows: CsvFile | QueryRows
+    if file is not None:
+        rows = CsvFile(read_input(file), mapping.file)
+    else:
+        rows = QueryRows(dsn or database_url, "--dsn" if dsn else "DATABASE_URL", query or "")
     with connected(database_url, now=now) as connection, progress_bar() as bar:
-        report = importers.import_file(connection, Kind(kind), file, mapping, tenant, bar)
+        report = importers.import_rows(connection, Kind(kind), rows, mapping, tenant, bar)
     if json:
         print_json(report)
     else:

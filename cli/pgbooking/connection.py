@@ -31,13 +31,15 @@ def connected(
         yield connection
 
 
-def connect(database_url: str | None) -> psycopg.Connection:
+def connect(database_url: str | None, setting: str = "DATABASE_URL") -> psycopg.Connection:
     """An autocommit connection. Errors never repeat the address: it may hold a password.
+
+    They name the `setting` that it comes from.
 
     Nothing may be kept in its session from one transaction to the next: through a pooler in
     transaction mode, that may be another session. What cannot do without calls require_session.
     """
-    address = checked_url(database_url)
+    address = checked_url(database_url, setting)
     try:
         return psycopg.connect(
             address,
@@ -48,27 +50,30 @@ def connect(database_url: str | None) -> psycopg.Connection:
     except psycopg.OperationalError as error:
         raise Problem(
             f"Could not connect to the database: {_reason(error)}",
-            "Is the server up, and does DATABASE_URL name it?",
+            f"Is the server up, and does {setting} name it?",
             EXIT_NOT_CONNECTED,
         ) from None
 
 
-def checked_url(database_url: str | None) -> str:
+def checked_url(database_url: str | None, setting: str = "DATABASE_URL") -> str:
     """The address, if there is one and libpq can read it."""
     if not database_url:
         raise Problem(
-            "No database: DATABASE_URL is not set.",
-            "export DATABASE_URL=postgresql://user@host/database",
+            f"No database: {setting} is not set.",
+            f"export {setting}=postgresql://user@host/database",
             EXIT_USAGE,
         )
     try:
-        conninfo.conninfo_to_dict(database_url)
+        host = str(conninfo.conninfo_to_dict(database_url).get("host", ""))
     except psycopg.ProgrammingError:
+        host = "@"
+    # After an @ in a password comes what is left of it, and libpq would tell that as the host.
+    if "@" in host:
         raise Problem(
-            "DATABASE_URL is not an address that PostgreSQL understands.",
-            "Expected: postgresql://user:password@host:port/database",
+            f"{setting} is not an address that PostgreSQL understands.",
+            "Expected: postgresql://user:password@host:port/database, with %40 for an @ in it",
             EXIT_USAGE,
-        ) from None
+        )
     return database_url
 
 

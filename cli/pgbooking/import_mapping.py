@@ -104,7 +104,7 @@ class CsvFormat:
 class Mapping:
     """Everything that one kind's import takes from the TOML file."""
 
-    source: str = "import"
+    source: str | None = None
     create_missing: bool = False
     default_duration_minutes: int | None = None
     durations: Table[str, int] = field(default_factory=dict)
@@ -155,7 +155,7 @@ class _Reader:
         values = self._table(section, "values", where)
         self._known(values, f"{where}.values", fields)
         return Mapping(
-            source=self._value(table, "source", str, "import"),
+            source=self._value(table, "source", str, None),
             create_missing=self._value(table, "create_missing", bool, False),
             default_duration_minutes=self._value(table, "default_duration_minutes", int, None),
             durations=self._values(table, "durations", int),

@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from pathlib import Path
 from typing import Any
 
 from pgbooking.csv_file import CsvRow
@@ -136,12 +135,12 @@ class RowParser:
         self.columns = mapping.columns or {name: name for name in FIELDS[kind]}
         self.seen: Counter[str] = Counter()
 
-    def check_header(self, path: Path, header: list[str]) -> None:
-        """Raises Problem where the file lacks a column that the mapping names or a row needs."""
+    def check_header(self, where: str, header: list[str]) -> None:
+        """Raises Problem where `where` lacks a column that the mapping names or a row needs."""
         for name, column in self.mapping.columns.items():
             if column not in header:
                 raise Problem(
-                    f"{path} has no column {column!r}, in which the mapping expects {name}.",
+                    f"{where} has no column {column!r}, in which the mapping expects {name}.",
                     f"Its columns: {', '.join(header)}",
                     EXIT_USAGE,
                 )
@@ -150,7 +149,7 @@ class RowParser:
         for ways in NEEDED[self.kind]:
             if not any(way <= given for way in ways):
                 raise Problem(
-                    f"{path} has no column for "
+                    f"{where} has no column for "
                     f"{' or '.join(' and '.join(sorted(way)) for way in ways)}.",
                     f"Name it in [{self.kind.section}.columns] of a mapping (--map). "
                     f"Its columns: {', '.join(header)}",

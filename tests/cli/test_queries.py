@@ -46,6 +46,7 @@ def test_every_query_says_tenant_unless_it_is_about_the_installation() -> None:
         "doctor_timeouts",
         "doctor_upkeep",
         "import_is_time_zone",
+        "import_query_settings",
         "jobs_cron",
         "jobs_cron_database",
         "jobs_cron_schedule",

@@ -1,13 +1,14 @@
--- Each row's start and end as instants. A local time is read in the zone of the mapping, the
+-- Each row's start and end as instants. A local time is read in the zone of the row, the mapping, the
 -- location or the tenant; where clocks change, AT TIME ZONE takes the later of two instants, and the
 -- oddity is told.
 with local as (
   select
-    r.*, coalesce(%(time_zone)s, l.timezone, t.timezone) as time_zone,
+    r.*, coalesce(r.own_time_zone, %(time_zone)s, l.timezone, t.timezone) as time_zone,
     (r.appointment_type_ids)[1] as appointment_type_id
   from jsonb_to_recordset(%(rows)s) as r(
-    line integer, location_id uuid, appointment_type_ids uuid[], duration_minutes integer,
-    start_at timestamptz, start_local timestamp, end_at timestamptz, end_local timestamp
+    line integer, external_id text, location_id uuid, appointment_type_ids uuid[],
+    duration_minutes double precision, own_time_zone text, start_at timestamptz,
+    start_local timestamp, end_at timestamptz, end_local timestamp
   )
   join booking.tenants t on t.id = %(tenant_id)s
   left join booking.locations l on l.tenant_id = %(tenant_id)s and l.id = r.location_id
@@ -20,7 +21,7 @@ timed as (
   from local r
 )
 select
-  r.line, r.start_time, r.time_zone,
+  r.external_id, r.start_time, r.time_zone,
   coalesce(
     r.end_time,
     r.start_time + coalesce(r.duration_minutes, t.duration_minutes) * interval '1 minute'
