@@ -23,6 +23,7 @@ class Kind(StrEnum):
     HOURS = "hours"
     BUSY_TIMES = "busy-times"
     APPOINTMENTS = "appointments"
+    HOLIDAYS = "holidays"
 
     @property
     def section(self) -> str:
@@ -69,6 +70,7 @@ FIELDS: dict[Kind, set[str]] = {
         "notes",
         "external_id",
     },
+    Kind.HOLIDAYS: set(),  # read from iCalendar only
 }
 
 FORMATS = {"date", "time", "datetime"}

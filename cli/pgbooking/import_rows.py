@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any
@@ -127,9 +128,18 @@ class Cell:
 
 
 class RowParser:
-    """Understands the rows of one file."""
+    """Understands the rows of one file or query. `parse` raises Cell.NotUnderstood."""
 
     def __init__(self, kind: Kind, mapping: Mapping) -> None:
+        parsers: dict[Kind, Callable[[CsvRow], ImportRow]] = {
+            Kind.STAFF: self._staff,
+            Kind.HOURS: self._hours,
+            Kind.BUSY_TIMES: self._busy_time,
+            Kind.APPOINTMENTS: self._appointment,
+        }
+        if kind not in parsers:
+            raise Problem(f"{kind.capitalize()} are read from iCalendar only.", None, EXIT_USAGE)
+        self.parse = parsers[kind]
         self.kind = kind
         self.mapping = mapping
         self.columns = mapping.columns or {name: name for name in FIELDS[kind]}
@@ -155,18 +165,6 @@ class RowParser:
                     f"Its columns: {', '.join(header)}",
                     EXIT_USAGE,
                 )
-
-    def parse(self, row: CsvRow) -> ImportRow:
-        """Raises Cell.NotUnderstood."""
-        match self.kind:
-            case Kind.STAFF:
-                return self._staff(row)
-            case Kind.HOURS:
-                return self._hours(row)
-            case Kind.BUSY_TIMES:
-                return self._busy_time(row)
-            case Kind.APPOINTMENTS:
-                return self._appointment(row)
 
     def _staff(self, row: CsvRow) -> ImportRow:
         name = self._cell(row, "name").needed
@@ -251,8 +249,8 @@ class RowParser:
         )
         minutes = self._cell(row, "duration_minutes").number()
         return {
-            **_moment("start", start),
-            **_moment("end", end),
+            **moment_values("start", start),
+            **moment_values("end", end),
             "duration_minutes": None if end else minutes or default_minutes,
         }
 
@@ -283,9 +281,9 @@ def _combined(day: date | None, clock: time | None) -> datetime | None:
     return None if day is None or clock is None else datetime.combine(day, clock)
 
 
-def _moment(name: str, moment: datetime | None) -> dict[str, str | None]:
-    """One of `<name>_at` and `<name>_local`."""
-    is_local = moment is not None and moment.tzinfo is None
+def moment_values(name: str, moment: date | None) -> dict[str, str | None]:
+    """One of `<name>_at`, an instant, and `<name>_local`."""
+    is_local = moment is not None and getattr(moment, "tzinfo", None) is None
     return {
         f"{name}_at": None if is_local else _iso(moment),
         f"{name}_local": _iso(moment) if is_local else None,

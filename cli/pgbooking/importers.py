@@ -267,7 +267,7 @@ class Loader:
         self.tenant = tenant
         self.mapping = mapping
         self.report = report
-        self.lines: dict[str, int] = {}
+        self.first: dict[str, ImportRow] = {}
         self.refused: dict[tuple[str, str], str] = {}
         self._check_time_zone()
 
@@ -283,7 +283,7 @@ class Loader:
 
     def resolve(self, rows: list[ImportRow]) -> list[ImportRow]:
         """The rows whose people, places and services are there, or could be made."""
-        unique = [row for row in rows if self._is_first(row)]
+        unique = [row for row in rows if self.is_first(row)]
         if self.mapping.create_missing:
             self._make_missing(unique)
         staff = self.directory("staff")
@@ -311,12 +311,13 @@ class Loader:
                 self.reject(row, error.field, error.value, error.reason)
         return resolved
 
-    def _is_first(self, row: ImportRow) -> bool:
-        line = self.lines.setdefault(row.external_id, row.line)
-        if line != row.line:
-            reason = f"stands on {self.report.unit} {line}, too"
+    def is_first(self, row: ImportRow) -> bool:
+        """Whether no row before has its external id; else it is rejected."""
+        first = self.first.setdefault(row.external_id, row)
+        if first is not row:
+            reason = f"stands on {self.report.unit} {first.line}, too"
             self.reject(row, "external_id", row.external_id, reason)
-        return line == row.line
+        return first is row
 
     def _make_missing(self, rows: list[ImportRow]) -> None:
         """Make people and services that rows name and that are not there, and who offers what."""
@@ -483,8 +484,8 @@ class Loader:
                 yield by_id[each.external_id], self._overlap(each)
 
     def _overlap(self, each: _NotLoaded) -> str:
-        if each.overlapped_id in self.lines:
-            return f"overlaps {self.report.unit} {self.lines[each.overlapped_id]}"
+        if each.overlapped_id in self.first:
+            return f"overlaps {self.report.unit} {self.first[each.overlapped_id].line}"
         if each.overlapped_start is None or each.overlapped_end is None:
             return "overlapped another appointment that is gone by now: run the import again"
         zone = ZoneInfo(self.tenant.timezone)

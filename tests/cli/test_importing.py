@@ -348,9 +348,9 @@ def test_a_file_of_nobody_is_exit_code_2(run: Run, write: Write) -> None:
 
 
 def test_an_unknown_kind_is_exit_code_2(run: Run, write: Write) -> None:
-    answer = run("import", "holidays", write("s.csv", "name\nAda\n"))
+    answer = run("import", "invoices", write("s.csv", "name\nAda\n"))
     assert answer.code == 2
-    assert "'holidays' is none of staff, hours, busy-times" in answer.err
+    assert "'invoices' is none of staff, hours, busy-times" in answer.err
 
 
 @pytest.mark.parametrize(
