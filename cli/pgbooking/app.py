@@ -414,7 +414,7 @@ def import_(
             if read is not None:
                 rows = CsvFile(read, mapping.file)
             else:
-                setting = "--dsn" if dsn else "DATABASE_URL"
+                setting = "--dsn (or PGBOOKING_LEGACY_URL)" if dsn else "DATABASE_URL"
                 rows = QueryRows(dsn or database_url, setting, query or "")
             report = importers.import_rows(connection, Kind(kind), rows, mapping, tenant, bar)
     if json:

@@ -187,8 +187,7 @@ class _CalendarLoader(Loader):
         for row in rows:
             start, end = row.start_time, row.end_time
             if start is None or end is None or end <= start:
-                reason = f"ends before it starts, {row.in_words}: there clocks change"
-                self._bad(BadEvent(row.line, row.cells["uid"], reason))
+                self._bad_where_clocks_change(row, "ends before it starts")
             elif start < window.end_time and end > window.start_time:
                 if self.report.kind is Kind.BUSY_TIMES:
                     yield row
@@ -204,14 +203,20 @@ class _CalendarLoader(Loader):
         else:
             first = start.astimezone(zone).replace(tzinfo=None, second=0, microsecond=0)
             last = _up_to_the_minute(end.astimezone(zone).replace(tzinfo=None))
-            # Within an hour that comes twice, it may end earlier by the clock than it starts.
-            last = max(last, first + timedelta(minutes=1))
+        if last <= first:
+            self._bad_where_clocks_change(row, "ends by the clock before it starts")
+            return
         closed = [*_by_dates(first, last)]
         for days in closed:
             part = f"/{days['first_date']}" if len(closed) > 1 else ""
             external_id = f"{row.external_id.removesuffix(self.scope)}{part}{self.scope}"
             values = days | {"note": row.values["note"]}
             yield ImportRow(row.line, row.cells, external_id, values=values)
+
+    def _bad_where_clocks_change(self, row: ImportRow, what: str) -> None:
+        times = f"{row.cells['start']} to {row.cells['end']}"
+        reason = f"{what}, for clocks change: {times}"
+        self._bad(BadEvent(row.line, row.cells["uid"], reason))
 
 
 def _as_database_reads(moment: datetime, zone: str) -> datetime:

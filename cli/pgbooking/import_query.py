@@ -62,7 +62,8 @@ class QueryRows:
         except psycopg.Error as error:
             said = explain(error)
             if said.exit_code == EXIT_NOT_CONNECTED:
-                raise Problem(said.message, said.hint, said.exit_code) from None
+                hint = "It was that of the query: nothing has been written yet."
+                raise Problem(said.message, hint, said.exit_code) from None
             primary = error.diag.message_primary or str(error).strip()
             raise Problem(
                 f"{self.name} cannot run: {primary}.",

@@ -257,8 +257,8 @@ class RowParser:
     def _time_of_day(self, row: CsvRow, name: str) -> str:
         """As text, because Python's day ends before 24:00."""
         cell = self._cell(row, name)
-        if cell.needed == MIDNIGHT_AT_THE_END:
-            return cell.text
+        if cell.needed in {MIDNIGHT_AT_THE_END, f"{MIDNIGHT_AT_THE_END}:00"}:
+            return MIDNIGHT_AT_THE_END
         return str(_iso(cell.time()))
 
     def _cell(self, row: CsvRow, name: str) -> Cell:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -194,13 +196,14 @@ END:VTIMEZONE
 
 
 def test_zones_durations_and_what_takes_no_time_are_read_as_they_are_meant(
-    run: Run, write: Write, salon: Salon
+    run: Run, salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = write("ada.ics", calendar(*ODD, OUR_ZONE))
+    stdin = SimpleNamespace(buffer=io.BytesIO(calendar(*ODD, OUR_ZONE).encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
     answer = run(
-        "import", "busy-times", file, "--tenant", salon.tenant, "--staff", "Ada", *WINDOW, "--json"
+        "import", "busy-times", "-", "--tenant", salon.tenant, "--staff", "Ada", *WINDOW, "--json"
     )
-    assert answer.code == 0
+    assert (answer.code, answer.json["file"]) == (0, "standard input")
     assert busy(salon) == [
         "27 08:00/27 08:30",
         "27 09:00/27 09:30",
@@ -256,7 +259,7 @@ def test_an_event_that_makes_no_sense_is_listed_the_rest_is_loaded_and_what_it_w
         (46, "mixed", "DTSTART and DTEND are not of one kin"),
         (52, "twice", "has more than one DTSTART"),
         (58, "rule", "RRULE cannot be read: Expected frequ"),
-        (65, "clock", "ends before it starts, clock 2026-03"),
+        (65, "clock", "ends before it starts, for clocks ch"),
         (71, "away", "DTSTART cannot be read: Wrong date f"),
         (82, "new", "line 76 has this UID, too"),
         (88, "uuuuuuuuu", "its UID is longer than 500 character"),

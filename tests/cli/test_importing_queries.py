@@ -76,6 +76,10 @@ def test_ids_made_of_what_a_row_says_are_those_of_the_same_csv_file(
     assert (report["loaded"], report["already_there"]) == (0, 1)
     answer = run(*command, "--query", query.format("minutes"), "--source", "elsewhere")
     assert answer.code == 1  # no end: a column of another name is not read
+    query = (
+        "select 'Ada' as staff, 6 as weekday, time '09:00' as start_time, time '24:00' as end_time"
+    )
+    assert run("import", "hours", *command[2:], "--query", query).json["loaded"] == 1
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,6 @@ def test_ids_made_of_what_a_row_says_are_those_of_the_same_csv_file(
         ("delete from booking.staff returning display_name as name", "The query cannot run:"),
         ("select pg_catalog.setval('s', 7) as name", "cannot execute setval() in a read-only"),
         ("select 1 as name, 2 as name", "The query has two columns called 'name'."),
-        ("select 1 as who", "The query has no column for name."),
         ("select", "The query has no column for name."),
     ],
 )
