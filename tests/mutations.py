@@ -48,6 +48,10 @@ HOURS = "tests/api/test_set_working_hours.py"
 LIMITS = "tests/api/test_rate_limits.py"
 JOBS = "tests/operations/test_run_job.py"
 UPGRADE = "tests/operations/test_upgrade.py"
+QUERIES = "tests/cli/test_importing_queries.py"
+CALENDARS = "tests/cli/test_importing_calendars.py"
+ROUND_TRIPS = "tests/cli/test_calendar_round_trips.py"
+EXPORTING = "tests/cli/test_exporting.py"
 
 
 @dataclass(frozen=True)
@@ -887,6 +891,204 @@ MUTATIONS = [
             ),
         ),
         "tests/booking/test_payments.py",
+    ),
+    Mutation(
+        "a query of another database may write",
+        (
+            (
+                "cli/pgbooking/import_query.py",
+                "connection.read_only = True",
+                "connection.read_only = False",
+            ),
+        ),
+        QUERIES,
+    ),
+    Mutation(
+        "a query's times are told as its database likes",
+        (
+            (
+                "cli/pgbooking/queries/import_query_settings.sql",
+                "set local datestyle to iso",
+                "select 1",
+            ),
+        ),
+        QUERIES,
+    ),
+    Mutation(
+        "an @ in a password is told as the host",
+        (
+            (
+                "cli/pgbooking/connection.py",
+                'if "@" in host:',
+                'if host == "@":',
+            ),
+        ),
+        QUERIES,
+    ),
+    Mutation(
+        "calendars are removed from beyond the window",
+        (
+            (
+                "cli/pgbooking/queries/import_calendar_busy_times.sql",
+                "    and b.start_time < %(window_end)s and b.end_time > %(window_start)s\n",
+                "",
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "what vanished from a calendar stays",
+        (
+            (
+                "cli/pgbooking/queries/import_calendar_busy_times.sql",
+                "where w.external_id = b.external_id)\n    and",
+                "where true)\n    and",
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "what came from elsewhere vanishes with a calendar",
+        (
+            (
+                "cli/pgbooking/queries/import_calendar_busy_times.sql",
+                "    and right(b.external_id, length(%(scope)s)) = %(scope)s\n",
+                "",
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "an event that cannot be read loses what it was",
+        (
+            (
+                "cli/pgbooking/import_calendar.py",
+                "        self.kept.add(event.uid)\n",
+                "",
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "an unchanged calendar is written anew",
+        (
+            (
+                "cli/pgbooking/queries/import_calendar_busy_times.sql",
+                "    and (b.start_time, b.end_time) is distinct from (w.start_time, w.end_time)\n",
+                "",
+            ),
+        ),
+        ROUND_TRIPS,
+    ),
+    Mutation(
+        "one event of two people is one busy time",
+        (
+            (
+                "cli/pgbooking/import_calendar.py",
+                'return f"/{self.staff_id}"',
+                'return "/"',
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "local times of a calendar are read as UTC",
+        (
+            (
+                "cli/pgbooking/import_calendar.py",
+                'values = {"own_time_zone": own_zone, "is_all_day"',
+                'values = {"own_time_zone": "UTC", "is_all_day"',
+            ),
+        ),
+        ROUND_TRIPS,
+    ),
+    Mutation(
+        "a recurrence rule may take for ever",
+        (
+            (
+                "cli/pgbooking/calendar_events.py",
+                "max(0.01, min(RULE_SECONDS, self.seconds_left))",
+                "60",
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "a recurrence rule may recur without end",
+        (
+            (
+                "cli/pgbooking/calendar_events.py",
+                "if len(found) > self.occurrences_left:",
+                "if False:",
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "a truncated calendar is taken for a whole one",
+        (
+            (
+                "cli/pgbooking/calendar_file.py",
+                "    if stack:\n        last",
+                "    if not stack and number < 0:\n        last",
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "a zone that nobody knows is the local one",
+        (
+            (
+                "cli/pgbooking/calendar_events.py",
+                "each.tzinfo is None for each",
+                "each.tzinfo is each for each",
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "cancelled events take time",
+        (
+            (
+                "cli/pgbooking/calendar_events.py",
+                '!= "CANCELLED"',
+                '!= "OFF"',
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "holidays that are transparent are no holidays",
+        (
+            (
+                "cli/pgbooking/import_calendar.py",
+                "self.report.kind is Kind.HOLIDAYS or not",
+                "not",
+            ),
+        ),
+        CALENDARS,
+    ),
+    Mutation(
+        "cancelled appointments are exported",
+        (
+            (
+                "cli/pgbooking/queries/export_appointments.sql",
+                " and a.status <> 'cancelled'",
+                "",
+            ),
+        ),
+        EXPORTING,
+    ),
+    Mutation(
+        "an export tells who comes",
+        (
+            (
+                "cli/pgbooking/export.py",
+                "if with_customers and each.about",
+                "if each.about",
+            ),
+        ),
+        EXPORTING,
     ),
 ]
 

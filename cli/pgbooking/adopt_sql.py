@@ -210,7 +210,7 @@ def _tenant(table: OldTable) -> str:
     """The old system's key of the row's tenant; '' where it knows but one."""
     if table.name == "tenants":
         return f"({table.key})::text"
-    return text(table.section, "tenant") if table.section.has("tenant") else "''"
+    return text(table.section, "tenant") if table.section.has("tenant") else "''::text"
 
 
 def _contents(table: OldTable) -> dict[str, str]:

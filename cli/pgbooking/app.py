@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -78,7 +79,7 @@ ForStaff = Annotated[
         "--staff", metavar="ID|NAME", help="Only this person: id, external id or whole name."
     ),
 ]
-IMPORT_KINDS = "staff, hours, busy-times or appointments"
+IMPORT_KINDS = "staff, hours, busy-times, appointments or holidays"
 CronUrl = Annotated[
     str | None,
     typer.Option(
@@ -86,6 +87,17 @@ CronUrl = Annotated[
         envvar="PGBOOKING_CRON_URL",
         show_default=False,
         help="The database of this server that has pg_cron, where that is another one.",
+    ),
+]
+LegacyUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        envvar="PGBOOKING_LEGACY_URL",
+        show_default=False,
+        metavar="URL",
+        help="The database of the query, where that is another one. Better set "
+        "PGBOOKING_LEGACY_URL.",
     ),
 ]
 LockTimeout = Annotated[
@@ -288,7 +300,18 @@ def seed(
 )
 def import_(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=IMPORT_KINDS)],
-    file: Annotated[Path, typer.Argument(help="A CSV file with a header.")],
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE|-",
+            help="A CSV file with a header, or iCalendar (.ics). - is standard input.",
+        ),
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(metavar="SELECT", help="In place of FILE: what this returns in --dsn."),
+    ] = None,
+    dsn: LegacyUrl = None,
     map_: Annotated[
         Path | None,
         typer.Option(
@@ -299,6 +322,38 @@ def import_(
         str | None,
         typer.Option(metavar="ID|SLUG", help="Whose file it is; else the mapping says."),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Where it comes from; else the mapping says, else import, or ical.",
+        ),
+    ] = None,
+    staff: Annotated[
+        str | None,
+        typer.Option(metavar="ID|NAME", help="iCalendar: whose it is. Holidays: else everyone's."),
+    ] = None,
+    location: Annotated[
+        str | None,
+        typer.Option(metavar="ID|NAME", help="Holidays: only at this place; else everywhere."),
+    ] = None,
+    from_: Annotated[
+        date | None,
+        typer.Option(
+            "--from",
+            parser=parse_date,
+            metavar="DATE",
+            help="iCalendar: first local date; else yesterday.",
+        ),
+    ] = None,
+    until: Annotated[
+        date | None,
+        typer.Option(
+            parser=parse_date,
+            metavar="DATE",
+            help="iCalendar: last local date; else the tenant's horizon.",
+        ),
+    ] = None,
     rejects: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write the rejected rows to this file.")
     ] = None,
@@ -306,12 +361,12 @@ def import_(
     database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
-    """Load staff, hours, busy-times or appointments from a CSV file.
+    """Load staff, hours, busy-times, appointments or holidays from a file or a query.
 
     What cannot be loaded is listed with line, value and reason, and the rest is loaded.
 
-    A row is recognised by its external_id (appointments and busy times: by the mapping's source
-    and it), or where the file has none by what it says. One that is there already is left alone,
+    A row is recognised by its external_id (appointments and busy times: by their source and
+    it), or where the file has none by what it says. One that is there already is left alone,
     so a second run changes nothing and an interrupted one can be run again.
 
     Columns, or what a mapping names them (the source has deploy/examples/salon.toml, explained):
@@ -324,17 +379,46 @@ def import_(
 
     appointments: as busy-times, and service, location, status, customer, email, phone, notes
 
+    --query takes the same columns from a SELECT that only reads, in the database of --dsn, or
+    without one in that of DATABASE_URL. A dump is restored into a database of its own first.
+
+    iCalendar, a file called .ics or that begins with BEGIN:VCALENDAR, is busy-times of --staff, or
+    holidays. Recurrences are worked out from --from to --until. Whatever came from the same
+    --source for the same people and places, lies between those dates and is in the file no more
+    is removed; so an empty calendar removes all of it, and a damaged file nothing.
+
     Exit code 1: rows were rejected.
     """
     from pgbooking import importers
+    from pgbooking.calendar_file import is_calendar
     from pgbooking.connection import connected
+    from pgbooking.csv_file import CsvFile, read_input
     from pgbooking.import_mapping import Kind, load_mapping
+    from pgbooking.import_query import QueryRows
 
+    if (file is None) == (query is None):
+        raise typer.BadParameter("say where from, once: FILE, or --query")
     if kind not in set(Kind) - {Kind.SLOTS}:
         raise typer.BadParameter(f"{kind!r} is none of {IMPORT_KINDS}.", param_hint="KIND")
     mapping = load_mapping(map_, Kind(kind))
+    read = None if file is None else read_input(file)
+    is_ical = read is not None and is_calendar(read)
+    mapping = replace(mapping, source=source or mapping.source or ("ical" if is_ical else "import"))
+    check_calendar_options(kind, is_ical, staff, location, from_, until)
     with connected(database_url, now=now) as connection, progress_bar() as bar:
-        report = importers.import_file(connection, Kind(kind), file, mapping, tenant, bar)
+        if read is not None and is_ical:
+            from pgbooking.import_calendar import Scope, import_calendar
+
+            scope = Scope(staff, location, from_, until)
+            report = import_calendar(connection, Kind(kind), read, mapping, tenant, scope, bar)
+        else:
+            rows: CsvFile | QueryRows
+            if read is not None:
+                rows = CsvFile(read, mapping.file)
+            else:
+                setting = "--dsn (or PGBOOKING_LEGACY_URL)" if dsn else "DATABASE_URL"
+                rows = QueryRows(query or "", dsn or database_url, setting)
+            report = importers.import_rows(connection, Kind(kind), rows, mapping, tenant, bar)
     if json:
         print_json(report)
     else:
@@ -417,6 +501,62 @@ def adopt(
         adopting.print_report(report)
     if not report.is_complete:
         raise typer.Exit(EXIT_FOUND)
+
+
+@app.command(
+    epilog="Example: [bold]pgbooking export --tenant salon --staff Anna /srv/www/anna.ics[/bold]"
+)
+def export(
+    tenant: Annotated[str, typer.Option(metavar="ID|SLUG", help="Whose calendar.")],
+    staff: Annotated[
+        str, typer.Option(metavar="ID|NAME", help="Who: id, external id or whole name.")
+    ],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="Where to; replaced as a whole, or not at all.")
+    ] = "-",
+    from_: Annotated[
+        date | None,
+        typer.Option(
+            "--from", parser=parse_date, metavar="DATE", help="First local date; else today."
+        ),
+    ] = None,
+    to: Annotated[
+        date | None,
+        typer.Option(
+            parser=parse_date,
+            metavar="DATE",
+            help="Last local date; else the tenant's horizon.",
+        ),
+    ] = None,
+    busy_times: Annotated[
+        bool, typer.Option("--busy-times", help="Other busy times, too, as Busy.")
+    ] = False,
+    with_customers: Annotated[
+        bool,
+        typer.Option("--with-customers", help="Say who comes: name, email, phone and notes."),
+    ] = False,
+    now: Now = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Write a person's appointments as iCalendar, for other calendars to read.
+
+    Live ones, as the service's name, without a word of the customer. Each keeps its UID.
+    """
+    from pgbooking import export as exporting
+    from pgbooking.connection import connected
+    from pgbooking.output import write_output
+
+    with connected(database_url, now=now) as connection:
+        calendar = exporting.export(
+            connection,
+            tenant,
+            staff,
+            from_,
+            to,
+            with_customers=with_customers,
+            with_busy_times=busy_times,
+        )
+    write_output(file, calendar)
 
 
 @app.command(epilog="Example: [bold]pgbooking backfill --tenant salon --staff Anna[/bold]")
@@ -513,17 +653,9 @@ def verify(
         str | None,
         typer.Option(metavar="SQL", help="Compare with what this query says the old one offers."),
     ] = None,
-    legacy_dsn: Annotated[
-        str | None,
-        typer.Option(
-            envvar="PGBOOKING_LEGACY_URL",
-            show_default=False,
-            metavar="URL",
-            help="The database of --legacy-query, where that is another one.",
-        ),
-    ] = None,
+    dsn: LegacyUrl = None,
     legacy_csv: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Compare with what this file (-: stdin) says."),
     ] = None,
     map_: Annotated[
@@ -613,7 +745,7 @@ def verify(
         if any(each.open for each in listed):
             raise typer.Exit(EXIT_FOUND)
         return
-    legacy = verify_run.Legacy(legacy_query, legacy_dsn, legacy_csv, map_, from_, to)
+    legacy = verify_run.Legacy(legacy_query, dsn, legacy_csv, map_, from_, to)
 
     def once() -> verify_run.Outcome:
         return verify_run.run(
@@ -819,6 +951,22 @@ def demo(
 
     if Demo().run(database_url, keep=keep):
         raise typer.Exit(EXIT_FOUND)
+
+
+def check_calendar_options(
+    kind: str, is_ical: bool, staff: str | None, location: str | None, *dates: date | None
+) -> None:
+    """Raise BadParameter where the options of an import do not fit what is imported."""
+    if not is_ical:
+        if staff or location or any(dates):
+            raise typer.BadParameter("--staff, --location, --from, --until are for iCalendar only")
+    elif kind not in {"busy-times", "holidays"}:
+        raise typer.BadParameter("iCalendar is busy-times or holidays", param_hint="KIND")
+    elif kind == "busy-times" and (not staff or location):
+        raise typer.BadParameter("busy-times of iCalendar need --staff, and take no --location")
+    for each in dates:
+        if each and not 1901 <= each.year <= 9997:
+            raise typer.BadParameter(f"{each} is not between the years 1901 and 9997")
 
 
 def report_migrations(verb: str, ids: list[str], steps: Iterator[str], json: bool) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -22,11 +21,13 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from pgbooking.compare_causes import WORDS, OldStarts
+from pgbooking.csv_file import CsvFile
 from pgbooking.errors import EXIT_USAGE, Problem
 from pgbooking.import_mapping import Kind
 from pgbooking.import_mapping import Mapping as ImportMapping
+from pgbooking.import_query import QueryRows
 from pgbooking.import_rows import MINUTES_OF_A_DAY, ImportRow, RowParser
-from pgbooking.importers import ImportReport, Loader, Note, Rejected, RowSource, read
+from pgbooking.importers import ImportReport, Loader, Note, Rejected, print_rows, read
 from pgbooking.rows import fetch, fetch_value
 from pgbooking.tenants import StaffMember, Tenant, chosen_staff, chosen_tenants
 from pgbooking.verify import Difference, TenantReport, calendars_of, one_moment, record
@@ -60,6 +61,7 @@ class Comparison(TenantReport):
     """A tenant's comparison: `slots` are ours, `old_starts` the other system's on those dates."""
 
     compared_with: str = "legacy"
+    unit: str = "line"
     from_date: date | None = None
     to_date: date | None = None
     old_starts: int = 0
@@ -176,7 +178,7 @@ def only_tenant(connection: psycopg.Connection, named: str | None) -> Tenant:
 def compare(
     connection: psycopg.Connection,
     bar: Progress,
-    source: RowSource,
+    source: CsvFile | QueryRows,
     mapping: ImportMapping,
     tenant: str | None = None,
     staff: str | None = None,
@@ -199,9 +201,11 @@ def compare(
         if not rows and not rejected:
             raise Problem("The old system offers nothing at all: there is no row to compare.")
         now: datetime = fetch_value(connection, "verify_now")
-        report = Comparison(owner.id, owner.name, is_independent=False, started_at=now)
+        report = Comparison(
+            owner.id, owner.name, is_independent=False, started_at=now, unit=source.unit
+        )
         report.rejected = rejected
-        starts = _understood(connection, owner, mapping, source.path, rows, report)
+        starts = _understood(connection, owner, mapping, source, rows, report)
         comparer = _Comparer(connection, owner, person, report, starts)
         comparer.choose_dates(from_date, to_date)
         comparer.compare(bar)
@@ -221,10 +225,7 @@ def compare(
 
 def print_report(report: Comparison) -> None:
     """The report for people: counts by cause, and a few examples of what is not accepted."""
-    for note in report.notes:
-        print(f"line {note.line}: note: {note.text}")
-    for rejected in report.rejected:
-        print(rejected.in_words)
+    print_rows(report.unit, report.notes, report.rejected)
     print(
         f"{report.tenant}, {report.from_date} to {report.to_date}: {report.old_starts:,} starts of "
         f"the old system and {report.slots:,} published ones of {report.calendars:,} people "
@@ -260,12 +261,12 @@ def _understood(
     connection: psycopg.Connection,
     tenant: Tenant,
     mapping: ImportMapping,
-    path: Path,
+    source: CsvFile | QueryRows,
     rows: list[ImportRow],
     report: Comparison,
 ) -> list[_OldStart]:
     """The rows with names as ids and times as instants; the others are rejected."""
-    resolving = ImportReport(Kind.SLOTS, path, tenant.name)
+    resolving = ImportReport(Kind.SLOTS, source.name, source.unit, tenant.name)
     loader = Loader(connection, tenant, replace(mapping, create_missing=False), resolving)
     resolved = loader.resolve(rows)
     report.notes = list(loader.set_times(resolved))

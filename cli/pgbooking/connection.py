@@ -31,15 +31,15 @@ def connected(
         yield connection
 
 
-def connect(database_url: str | None, variable: str = "DATABASE_URL") -> psycopg.Connection:
+def connect(database_url: str | None, setting: str = "DATABASE_URL") -> psycopg.Connection:
     """An autocommit connection. Errors never repeat the address: it may hold a password.
 
-    `variable` is what the user set to name the database.
+    They name the `setting` that it comes from.
 
     Nothing may be kept in its session from one transaction to the next: through a pooler in
     transaction mode, that may be another session. What cannot do without calls require_session.
     """
-    address = checked_url(database_url, variable)
+    address = checked_url(database_url, setting)
     try:
         return psycopg.connect(
             address,
@@ -50,27 +50,30 @@ def connect(database_url: str | None, variable: str = "DATABASE_URL") -> psycopg
     except psycopg.OperationalError as error:
         raise Problem(
             f"Could not connect to the database: {_reason(error)}",
-            f"Is the server up, and does {variable} name it?",
+            f"Is the server up, and does {setting} name it?",
             EXIT_NOT_CONNECTED,
         ) from None
 
 
-def checked_url(database_url: str | None, variable: str = "DATABASE_URL") -> str:
+def checked_url(database_url: str | None, setting: str = "DATABASE_URL") -> str:
     """The address, if there is one and libpq can read it."""
     if not database_url:
         raise Problem(
-            f"No database: {variable} is not set.",
-            f"export {variable}=postgresql://user@host/database",
+            f"No database: {setting} is not set.",
+            f"export {setting}=postgresql://user@host/database",
             EXIT_USAGE,
         )
     try:
-        conninfo.conninfo_to_dict(database_url)
+        host = str(conninfo.conninfo_to_dict(database_url).get("host", ""))
     except psycopg.ProgrammingError:
+        host = "@"
+    # After an @ in a password comes what is left of it, and libpq would tell that as the host.
+    if "@" in host:
         raise Problem(
-            f"{variable} is not an address that PostgreSQL understands.",
-            "Expected: postgresql://user:password@host:port/database",
+            f"{setting} is not an address that PostgreSQL understands.",
+            "Expected: postgresql://user:password@host:port/database, with %40 for an @ in it",
             EXIT_USAGE,
-        ) from None
+        )
     return database_url
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,10 @@ from pgbooking.import_mapping import CsvFormat
 
 @dataclass(frozen=True)
 class CsvRow:
-    """One row: cells by column name, without blanks around them. `line` counts from 1."""
+    """One row: cells by column name, without blanks around them.
+
+    `line` counts from 1: the file's lines, or a query's rows.
+    """
 
     line: int
     cells: dict[str, str]
@@ -30,24 +35,41 @@ class BadRow:
     reason: str
 
 
+@dataclass(frozen=True)
+class Input:
+    """What an import reads: a file, or standard input, whole."""
+
+    name: str
+    content: bytes
+
+
+def read_input(file: str) -> Input:
+    """The file of that name, or "-", standard input. Raises Problem (exit code 2)."""
+    if file == "-":
+        return Input("standard input", sys.stdin.buffer.read())
+    try:
+        return Input(file, Path(file).read_bytes())
+    except OSError as error:
+        raise Problem(f"{file} cannot be read: {error.strerror}.", None, EXIT_USAGE) from None
+
+
 class CsvFile:
     """A file with a header. Raises Problem (exit code 2) where it cannot be read at all."""
 
-    def __init__(self, path: Path, file_format: CsvFormat) -> None:
-        self.path = path
+    unit = "line"
+
+    def __init__(self, read: Input, file_format: CsvFormat) -> None:
+        self.name = read.name
+        self.content = read.content
         self.format = file_format
         self.header: list[str] = []
 
     def rows(self) -> Iterator[CsvRow | BadRow]:
         """Every row but empty ones, in order; `header` is known after the first."""
         self._check_format()
+        text = io.TextIOWrapper(io.BytesIO(self.content), encoding=self.format.encoding, newline="")
         try:
-            with self.path.open(encoding=self.format.encoding, newline="") as file:
-                yield from self._rows(
-                    csv.reader(file, delimiter=self.format.delimiter, strict=True)
-                )
-        except OSError as error:
-            raise self._problem(f"cannot be read: {error.strerror}.") from None
+            yield from self._rows(csv.reader(text, delimiter=self.format.delimiter, strict=True))
         except UnicodeDecodeError as error:
             raise self._problem(
                 f"is not {self.format.encoding}: byte {error.start} cannot be read.",
@@ -85,9 +107,7 @@ class CsvFile:
 
     def _take_header(self, cells: list[str]) -> None:
         self.header = [cell.strip() for cell in cells]
-        for name in self.header:
-            if self.header.count(name) > 1:
-                raise self._problem(f"has two columns called {name!r}.")
+        check_names(self.name, self.header)
 
     def _row(self, line: int, cells: list[str]) -> CsvRow | BadRow:
         text = self.format.delimiter.join(cells)
@@ -100,4 +120,11 @@ class CsvFile:
         return CsvRow(line, dict(zip(self.header, (cell.strip() for cell in cells), strict=True)))
 
     def _problem(self, what: str, hint: str | None = None) -> Problem:
-        return Problem(f"{self.path} {what}", hint, EXIT_USAGE)
+        return Problem(f"{self.name} {what}", hint, EXIT_USAGE)
+
+
+def check_names(where: str, header: list[str]) -> None:
+    """Raise Problem where two columns have one name."""
+    for name in header:
+        if header.count(name) > 1:
+            raise Problem(f"{where} has two columns called {name!r}.", None, EXIT_USAGE)

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     HOURS = "hours"
     BUSY_TIMES = "busy-times"
     APPOINTMENTS = "appointments"
+    HOLIDAYS = "holidays"
     SLOTS = "slots"
     """What another system offers: to be compared, never imported."""
 
@@ -70,6 +71,7 @@ FIELDS: dict[Kind, set[str]] = {
         "notes",
         "external_id",
     },
+    Kind.HOLIDAYS: set(),  # read from iCalendar only
     Kind.SLOTS: {
         "staff",
         "location",
@@ -116,7 +118,7 @@ class CsvFormat:
 class Mapping:
     """Everything that one kind's import takes from the TOML file."""
 
-    source: str = "import"
+    source: str | None = None
     create_missing: bool = False
     default_duration_minutes: int | None = None
     durations: Table[str, int] = field(default_factory=dict)
@@ -156,7 +158,7 @@ class _MappingReader(TomlReader):
         values = self.table(section, "values", where)
         self.known(values, f"{where}.values", fields)
         return Mapping(
-            source=self.value(table, "source", str, "import"),
+            source=self.value(table, "source", str, None),
             create_missing=self.value(table, "create_missing", bool, False),
             default_duration_minutes=self.value(table, "default_duration_minutes", int, None),
             durations=self.values(table, "durations", int),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from pathlib import Path
 from typing import Any
 
 from pgbooking.csv_file import CsvRow
@@ -130,20 +130,30 @@ class Cell:
 
 
 class RowParser:
-    """Understands the rows of one file."""
+    """Understands the rows of one file or query. `parse` raises Cell.NotUnderstood."""
 
     def __init__(self, kind: Kind, mapping: Mapping) -> None:
+        parsers: dict[Kind, Callable[[CsvRow], ImportRow]] = {
+            Kind.STAFF: self._staff,
+            Kind.HOURS: self._hours,
+            Kind.BUSY_TIMES: self._busy_time,
+            Kind.APPOINTMENTS: self._appointment,
+            Kind.SLOTS: self._slot,
+        }
+        if kind not in parsers:
+            raise Problem(f"{kind.capitalize()} are read from iCalendar only.", None, EXIT_USAGE)
+        self.parse = parsers[kind]
         self.kind = kind
         self.mapping = mapping
         self.columns = mapping.columns or {name: name for name in FIELDS[kind]}
         self.seen: Counter[str] = Counter()
 
-    def check_header(self, path: Path, header: list[str]) -> None:
-        """Raises Problem where the file lacks a column that the mapping names or a row needs."""
+    def check_header(self, where: str, header: list[str]) -> None:
+        """Raises Problem where `where` lacks a column that the mapping names or a row needs."""
         for name, column in self.mapping.columns.items():
             if column not in header:
                 raise Problem(
-                    f"{path} has no column {column!r}, in which the mapping expects {name}.",
+                    f"{where} has no column {column!r}, in which the mapping expects {name}.",
                     f"Its columns: {', '.join(header)}",
                     EXIT_USAGE,
                 )
@@ -152,26 +162,12 @@ class RowParser:
         for ways in NEEDED[self.kind]:
             if not any(way <= given for way in ways):
                 raise Problem(
-                    f"{path} has no column for "
+                    f"{where} has no column for "
                     f"{' or '.join(' and '.join(sorted(way)) for way in ways)}.",
                     f"Name it in [{self.kind.section}.columns] of a mapping (--map). "
                     f"Its columns: {', '.join(header)}",
                     EXIT_USAGE,
                 )
-
-    def parse(self, row: CsvRow) -> ImportRow:
-        """Raises Cell.NotUnderstood."""
-        match self.kind:
-            case Kind.STAFF:
-                return self._staff(row)
-            case Kind.HOURS:
-                return self._hours(row)
-            case Kind.BUSY_TIMES:
-                return self._busy_time(row)
-            case Kind.APPOINTMENTS:
-                return self._appointment(row)
-            case Kind.SLOTS:
-                return self._slot(row)
 
     def _staff(self, row: CsvRow) -> ImportRow:
         name = self._cell(row, "name").needed
@@ -277,16 +273,16 @@ class RowParser:
         )
         minutes = self._cell(row, "duration_minutes").number()
         return {
-            **_moment("start", start),
-            **_moment("end", end),
+            **moment_values("start", start),
+            **moment_values("end", end),
             "duration_minutes": None if end else minutes or default_minutes,
         }
 
     def _time_of_day(self, row: CsvRow, name: str) -> str:
         """As text, because Python's day ends before 24:00."""
         cell = self._cell(row, name)
-        if cell.needed == MIDNIGHT_AT_THE_END:
-            return cell.text
+        if cell.needed in {MIDNIGHT_AT_THE_END, f"{MIDNIGHT_AT_THE_END}:00"}:
+            return MIDNIGHT_AT_THE_END
         return str(_iso(cell.time()))
 
     def _cell(self, row: CsvRow, name: str) -> Cell:
@@ -309,9 +305,9 @@ def _combined(day: date | None, clock: time | None) -> datetime | None:
     return None if day is None or clock is None else datetime.combine(day, clock)
 
 
-def _moment(name: str, moment: datetime | None) -> dict[str, str | None]:
-    """One of `<name>_at` and `<name>_local`."""
-    is_local = moment is not None and moment.tzinfo is None
+def moment_values(name: str, moment: date | None) -> dict[str, str | None]:
+    """One of `<name>_at`, an instant, and `<name>_local`."""
+    is_local = moment is not None and getattr(moment, "tzinfo", None) is None
     return {
         f"{name}_at": None if is_local else _iso(moment),
         f"{name}_local": _iso(moment) if is_local else None,

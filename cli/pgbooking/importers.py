@@ -1,4 +1,5 @@
-"""Imports: CSV files in, with a mapping; what cannot be loaded is listed and the rest is.
+"""Imports: rows of a CSV file or a query in, with a mapping; what cannot be loaded is listed and
+the rest is.
 
 Rows are sorted by person and time, so that several imports and the people at work meet the
 calendars' locks in one order, and go in by batches, each one transaction. Every row has an external
@@ -13,16 +14,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from pgbooking.csv_file import BadRow, CsvFile, CsvRow
+from pgbooking.csv_file import BadRow, CsvFile
 from pgbooking.errors import EXIT_USAGE, Problem, explain
 from pgbooking.import_mapping import Kind, Mapping
+from pgbooking.import_query import QueryRows
 from pgbooking.import_rows import Cell, ImportRow, RowParser
 from pgbooking.rows import execute, fetch, fetch_value, fetch_values
 from pgbooking.tenants import Tenant, chosen_tenants
@@ -38,19 +40,13 @@ ROW_ERRORS = {"22", "23"}
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that was not loaded; `line` is where it begins in the file."""
+    """A row that was not loaded; `line` is where it begins in the file, or its number."""
 
     line: int
     field: str | None
     value: str | None
     reason: str
     row: dict[str, str]
-
-    @property
-    def in_words(self) -> str:
-        """For people."""
-        about = f"{self.field} {self.value!r}: " if self.field else ""
-        return f"line {self.line}: rejected: {about}{self.reason}"
 
 
 @dataclass(frozen=True)
@@ -63,13 +59,19 @@ class Note:
 
 @dataclass
 class ImportReport:
-    """What an import did. `queued` calendars of the tenant wait to be published."""
+    """What an import did. `queued` calendars of the tenant wait to be published.
+
+    `unit` is what the numbers called `line` count: lines of a file, or rows of a query.
+    """
 
     kind: Kind
-    file: Path
+    file: str
+    unit: str
     tenant: str
     rows: int = 0
     loaded: int = 0
+    changed: int = 0
+    removed: int = 0
     already_there: int = 0
     queued: int = 0
     interrupted: bool = False
@@ -91,7 +93,7 @@ class _Known:
 class _Times:
     """A row's times as instants, and what its local times had of it that is odd."""
 
-    line: int
+    external_id: str
     start_time: datetime
     end_time: datetime | None
     buffer_before_minutes: int
@@ -112,25 +114,26 @@ class _NotLoaded:
     overlapped_end: datetime | None
 
 
-def import_file(
+def import_rows(
     connection: psycopg.Connection,
     kind: Kind,
-    path: Path,
+    source: CsvFile | QueryRows,
     mapping: Mapping,
     tenant: str | None,
     bar: Progress,
 ) -> ImportReport:
-    """Load one file into one tenant: the one named, else the mapping's.
+    """Load a file or a query's rows into one tenant: the one named, else the mapping's.
 
-    Raises Problem (exit code 2) where the file or the mapping cannot be used at all; of single
+    Raises Problem (exit code 2) where the source or the mapping cannot be used at all; of single
     rows the report says what is wrong. Local times are read in the mapping's zone for this kind,
     else the location's; one that does not exist or comes twice is taken as the later instant and
     noted.
     """
-    rows, rejected = read(CsvFile(path, mapping.file), RowParser(kind, mapping))
+    rows, rejected = read(source, RowParser(kind, mapping))
     with connection.transaction():
-        owner, created = _tenant(connection, mapping, tenant)
-        report = ImportReport(kind, path, owner.name, len(rows) + len(rejected))
+        owner, created = tenant_of(connection, mapping, tenant)
+        report = ImportReport(kind, source.name, source.unit, owner.name)
+        report.rows = len(rows) + len(rejected)
         report.created |= created
         report.rejected += rejected
         loader = Loader(connection, owner, mapping, report)
@@ -139,11 +142,7 @@ def import_file(
         loader.load(resolved, bar)
     except KeyboardInterrupt:
         report.interrupted = True
-    report.rejected.sort(key=lambda each: each.line)
-    report.notes.sort(key=lambda each: each.line)
-    report.queued = fetch_value(
-        connection, "backfill_waiting", tenant_ids=[owner.id], staff_id=None
-    )
+    loader.finish()
     return report
 
 
@@ -151,14 +150,16 @@ def print_report(report: ImportReport) -> None:
     """The report for people."""
     for what, names in report.created.items():
         print(f"Made {what}: {', '.join(names)}")
-    for note in report.notes:
-        print(f"line {note.line}: note: {note.text}")
-    for each in report.rejected:
-        print(each.in_words)
-    print(
-        f"{report.file} into {report.tenant}: {report.rows:,} rows, {report.loaded:,} loaded, "
-        f"{report.already_there:,} there already, {len(report.rejected):,} rejected."
-    )
+    print_rows(report.unit, report.notes, report.rejected)
+    counts = [(report.rows, "rows"), (report.loaded, "loaded")]
+    counts += [
+        (count, what)
+        for count, what in ((report.changed, "changed"), (report.removed, "removed"))
+        if count
+    ]
+    counts += [(report.already_there, "there already"), (len(report.rejected), "rejected")]
+    told = ", ".join(f"{count:,} {what}" for count, what in counts)
+    print(f"{report.file} into {report.tenant}: {told}.")
     if report.interrupted:
         print("Stopped. What is loaded stays; run the same command again to go on.")
     if report.queued:
@@ -168,32 +169,31 @@ def print_report(report: ImportReport) -> None:
         )
 
 
+def print_rows(unit: str, notes: list[Note], rejected: list[Rejected]) -> None:
+    """What is to be said of single rows."""
+    for note in notes:
+        print(f"{unit} {note.line}: note: {note.text}")
+    for each in rejected:
+        about = f"{each.field} {each.value!r}: " if each.field else ""
+        print(f"{unit} {each.line}: rejected: {about}{each.reason}")
+
+
 def write_rejects(report: ImportReport, path: Path) -> None:
     """The rejected rows as CSV: line, field, value and reason, then the columns they had."""
     columns = list(dict.fromkeys(name for each in report.rejected for name in each.row))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["line", "field", "value", "reason", *columns])
+        writer.writerow([report.unit, "field", "value", "reason", *columns])
         for each in report.rejected:
             cells = [each.row.get(name) for name in columns]
             writer.writerow([each.line, each.field, each.value, each.reason, *cells])
 
 
-class RowSource(Protocol):
-    """Where rows come from; `header` is known once they have been read."""
-
-    path: Path
-    header: list[str]
-
-    def rows(self) -> Iterator[CsvRow | BadRow]:
-        """Every row, in order."""
-
-
-def read(file: RowSource, parser: RowParser) -> tuple[list[ImportRow], list[Rejected]]:
-    """Every row of the file, understood or rejected."""
+def read(source: CsvFile | QueryRows, parser: RowParser) -> tuple[list[ImportRow], list[Rejected]]:
+    """Every row of the source, understood or rejected."""
     rows: list[ImportRow] = []
     rejected: list[Rejected] = []
-    for row in file.rows():
+    for row in source.rows():
         if isinstance(row, BadRow):
             rejected.append(Rejected(row.line, "row", row.text, row.reason, {}))
             continue
@@ -201,11 +201,11 @@ def read(file: RowSource, parser: RowParser) -> tuple[list[ImportRow], list[Reje
             rows.append(parser.parse(row))
         except Cell.NotUnderstood as error:
             rejected.append(Rejected(row.line, error.field, error.value, error.reason, row.cells))
-    parser.check_header(file.path, file.header)
+    parser.check_header(source.name, source.header)
     return rows, rejected
 
 
-def _tenant(
+def tenant_of(
     connection: psycopg.Connection, mapping: Mapping, named: str | None
 ) -> tuple[Tenant, dict[str, list[str]]]:
     """The tenant, made from the mapping's [tenant] if it is not there and may be made."""
@@ -227,7 +227,7 @@ def _tenant(
     return chosen_tenants(connection, named)[0], {"tenant": [named]}
 
 
-class _Directory:
+class Directory:
     """People, places or services by external id or, where that is nobody's, by name or code, or
     by id."""
 
@@ -264,7 +264,7 @@ def _is_of_one_row(error: psycopg.Error) -> bool:
 
 
 class Loader:
-    """One file's way into one tenant."""
+    """One source's way into one tenant."""
 
     def __init__(
         self, connection: psycopg.Connection, tenant: Tenant, mapping: Mapping, report: ImportReport
@@ -273,20 +273,28 @@ class Loader:
         self.tenant = tenant
         self.mapping = mapping
         self.report = report
-        self.lines: dict[str, int] = {}
+        self.first: dict[str, ImportRow] = {}
         self.refused: dict[tuple[str, str], str] = {}
         self._check_time_zone()
+
+    def finish(self) -> None:
+        """Put the report in order, and say what waits to be published."""
+        self.report.rejected.sort(key=lambda each: each.line)
+        self.report.notes.sort(key=lambda each: each.line)
+        self.report.queued = fetch_value(
+            self.connection, "backfill_waiting", tenant_ids=[self.tenant.id], staff_id=None
+        )
 
     # Names become ids
 
     def resolve(self, rows: list[ImportRow]) -> list[ImportRow]:
         """The rows whose people, places and services are there, or could be made."""
-        unique = [row for row in rows if self._is_first(row)]
+        unique = [row for row in rows if self.is_first(row)]
         if self.mapping.create_missing:
             self._make_missing(unique)
-        staff = self._directory("staff")
-        services = self._directory("service")
-        locations = self._directory("location")
+        staff = self.directory("staff")
+        services = self.directory("service")
+        locations = self.directory("location")
         default_location = self._default_location(locations)
         resolved = []
         for row in unique:
@@ -307,19 +315,21 @@ class Loader:
                         )
                 resolved.append(row)
             except Cell.NotUnderstood as error:
-                self._reject(row, error.field, error.value, error.reason)
+                self.reject(row, error.field, error.value, error.reason)
         return resolved
 
-    def _is_first(self, row: ImportRow) -> bool:
-        line = self.lines.setdefault(row.external_id, row.line)
-        if line != row.line:
-            self._reject(row, "external_id", row.external_id, f"stands on line {line}, too")
-        return line == row.line
+    def is_first(self, row: ImportRow) -> bool:
+        """Whether no row before has its external id; else it is rejected."""
+        first = self.first.setdefault(row.external_id, row)
+        if first is not row:
+            reason = f"stands on {self.report.unit} {first.line}, too"
+            self.reject(row, "external_id", row.external_id, reason)
+        return first is row
 
     def _make_missing(self, rows: list[ImportRow]) -> None:
         """Make people and services that rows name and that are not there, and who offers what."""
-        people = self._directory("staff")
-        services = self._directory("service")
+        people = self.directory("staff")
+        services = self.directory("service")
         new_people = {row.staff for row in rows if row.staff and row.staff not in people}
         new_services = {each for row in rows for each in row.services if each not in services}
         for name in sorted(new_people):
@@ -365,7 +375,7 @@ class Loader:
         else:
             self.report.created.setdefault(what, []).append(name)
 
-    def _default_location(self, locations: _Directory) -> UUID | None:
+    def _default_location(self, locations: Directory) -> UUID | None:
         name = self.mapping.location.name
         if name is None:
             ids = fetch_values(self.connection, "import_only_location", tenant_id=self.tenant.id)
@@ -383,9 +393,9 @@ class Loader:
                 f"The mapping's location {name!r}: {error.reason}.", None, EXIT_USAGE
             ) from None
 
-    def _directory(self, what: str) -> _Directory:
+    def directory(self, what: str) -> Directory:
         known = fetch(self.connection, f"import_known_{what}", _Known, tenant_id=self.tenant.id)
-        return _Directory(what, known, self.refused)
+        return Directory(what, known, self.refused)
 
     def _check_time_zone(self) -> None:
         zone = self.mapping.time_zone
@@ -416,7 +426,7 @@ class Loader:
             if not _is_of_one_row(error):
                 raise
             if len(rows) == 1:
-                self._reject(rows[0], "row", rows[0].in_words, explain(error).message)
+                self.reject(rows[0], "row", rows[0].in_words, explain(error).message)
                 return
             half = len(rows) // 2
             self._load(rows[:half])
@@ -426,17 +436,17 @@ class Loader:
         self.report.already_there += len(rows) - loaded - len(rejected)
         self.report.notes += notes
         for row, reason in rejected:
-            self._reject(row, "start", row.in_words, reason)
+            self.reject(row, "start", row.in_words, reason)
 
     def _insert(self, rows: list[ImportRow]) -> tuple[int, list[Note], list[tuple[ImportRow, str]]]:
         kind = self.report.kind
         notes = list(self.set_times(rows)) if kind in {Kind.BUSY_TIMES, Kind.APPOINTMENTS} else []
         inserted = set(
-            fetch_values(self.connection, f"import_{kind.section}", **self._parameters(rows))
+            fetch_values(self.connection, f"import_{kind.section}", **self.parameters(rows))
         )
         if kind is Kind.STAFF:
             new = [row for row in rows if row.external_id in inserted and row.services]
-            execute(self.connection, "import_staff_services", **self._parameters(new))
+            execute(self.connection, "import_staff_services", **self.parameters(new))
         rejected: list[tuple[ImportRow, str]] = []
         if kind is Kind.APPOINTMENTS:
             left_out = [row for row in rows if row.external_id not in inserted]
@@ -447,9 +457,9 @@ class Loader:
 
     def set_times(self, rows: list[ImportRow]) -> Iterator[Note]:
         """Turn local times into instants, and note those that clock changes make odd."""
-        by_line = {row.line: row for row in rows}
-        for times in fetch(self.connection, "import_times", _Times, **self._parameters(rows)):
-            row = by_line[times.line]
+        by_id = {row.external_id: row for row in rows}
+        for times in fetch(self.connection, "import_times", _Times, **self.parameters(rows)):
+            row = by_id[times.external_id]
             row.start_time, row.end_time = times.start_time, times.end_time
             row.values |= {
                 "start_time": times.start_time.isoformat(),
@@ -475,14 +485,14 @@ class Loader:
             self.connection,
             "import_appointments_not_loaded",
             _NotLoaded,
-            **self._parameters(rows),
+            **self.parameters(rows),
         ):
             if not each.is_there:
                 yield by_id[each.external_id], self._overlap(each)
 
     def _overlap(self, each: _NotLoaded) -> str:
-        if each.overlapped_id in self.lines:
-            return f"overlaps line {self.lines[each.overlapped_id]}"
+        if each.overlapped_id in self.first:
+            return f"overlaps {self.report.unit} {self.first[each.overlapped_id].line}"
         if each.overlapped_start is None or each.overlapped_end is None:
             return "overlapped another appointment that is gone by now: run the import again"
         zone = ZoneInfo(self.tenant.timezone)
@@ -495,7 +505,7 @@ class Loader:
             f"({self.tenant.timezone}) that is not of this file"
         )
 
-    def _parameters(self, rows: list[ImportRow]) -> dict[str, object]:
+    def parameters(self, rows: list[ImportRow]) -> dict[str, object]:
         values = [{"line": row.line, "external_id": row.external_id, **row.values} for row in rows]
         return {
             "tenant_id": self.tenant.id,
@@ -505,7 +515,7 @@ class Loader:
             "rows": Jsonb(values),
         }
 
-    def _reject(
+    def reject(
         self, row: ImportRow, field_name: str | None, value: str | None, reason: str
     ) -> None:
         self.report.rejected.append(Rejected(row.line, field_name, value, reason, row.cells))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,25 @@ def print_error(message: str, hint: str | None = None) -> None:
     print(f"Error: {message}", file=sys.stderr)
     if hint:
         print(f"Hint:  {hint}", file=sys.stderr)
+
+
+def write_output(file: str, content: bytes) -> None:
+    """To stdout ("-") or to a file, which readers see as it was or as it is, never half of it."""
+    path = Path(file).resolve()
+    if file == "-":
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+    elif path.exists() and not path.is_file():
+        path.write_bytes(content)  # a device or a pipe
+    else:
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            beside.write_bytes(content)
+            if path.exists():
+                beside.chmod(path.stat().st_mode)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import overload
 from uuid import UUID
 
 import psycopg
@@ -40,6 +41,18 @@ def chosen_tenants(connection: psycopg.Connection, named: str | None) -> list[Te
             EXIT_USAGE,
         )
     return tenants
+
+
+@overload
+def chosen_staff(
+    connection: psycopg.Connection, tenants: list[Tenant], named: str
+) -> StaffMember: ...
+
+
+@overload
+def chosen_staff(
+    connection: psycopg.Connection, tenants: list[Tenant], named: str | None
+) -> StaffMember | None: ...
 
 
 def chosen_staff(

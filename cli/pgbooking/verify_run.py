@@ -11,13 +11,12 @@ import psycopg
 
 from pgbooking import compare, verify
 from pgbooking.connection import connected
-from pgbooking.csv_file import CsvFile
+from pgbooking.csv_file import CsvFile, read_input
 from pgbooking.import_mapping import Kind, Mapping, load_mapping
-from pgbooking.importers import RowSource
-from pgbooking.legacy_source import LegacyQuery
+from pgbooking.import_query import LEGACY_URL, QueryRows
 from pgbooking.output import print_json, progress_bar
 
-STDIN = Path("-")
+STDIN = "-"
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,16 @@ class Legacy:
 
     query: str | None
     dsn: str | None
-    csv: Path | None
+    csv: str | None
     map: Path | None
     from_date: date | None
     to_date: date | None
 
-    def source(self, connection: psycopg.Connection, mapping: Mapping) -> RowSource:
+    def source(self, connection: psycopg.Connection, mapping: Mapping) -> CsvFile | QueryRows:
         """Its rows."""
         if self.query is not None:
-            return LegacyQuery(connection, self.dsn, self.query)
-        path = Path("/dev/stdin") if self.csv is None or self.csv == STDIN else self.csv
-        return CsvFile(path, mapping.file)
+            return QueryRows(self.query, self.dsn, LEGACY_URL, connection)
+        return CsvFile(read_input(self.csv or STDIN), mapping.file)
 
 
 @dataclass(frozen=True)

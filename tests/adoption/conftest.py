@@ -20,11 +20,11 @@ from pgbooking import adopt
 from pgbooking.adopt_map import load_map
 from pgbooking.connection import connected
 from pgbooking.output import progress_bar
-from tests.cli.conftest import Run, interrupted_when_blocked, run, start
+from tests.cli.conftest import Run, interrupted_when_blocked, run, run_without_database, start
 from tests.postgres import Server
 from tests.salon import NOW, set_clock
 
-__all__ = ["interrupted_when_blocked", "run", "start"]
+__all__ = ["interrupted_when_blocked", "run", "run_without_database", "start"]
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 MAP = EXAMPLES / "legacy.toml"

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 import psycopg
@@ -38,15 +39,44 @@ class Answer:
 
 
 Run = Callable[..., Answer]
+Write = Callable[[str, str], Path]
 Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def run(
-    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Run:
-    """Runs a command in the test's database. No traceback may reach the user."""
+def write(tmp_path: Path) -> Write:
+    """Writes a file and says where it is."""
+
+    def write_file(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file
+
+
+@pytest.fixture
+def run(database_url: str, run_without_database: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in the test's database."""
     monkeypatch.setenv("DATABASE_URL", database_url)
+    return run_without_database
+
+
+@pytest.fixture
+def module_run(
+    module_database_url: str, run_without_database: Run, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Runs a command in the module's database."""
+    monkeypatch.setenv("DATABASE_URL", module_database_url)
+    return run_without_database
+
+
+@pytest.fixture
+def run_without_database(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Runs a command. No traceback may reach the user."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
 
     def run_command(*arguments: object) -> Answer:
         capsys.readouterr()

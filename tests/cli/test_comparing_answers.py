@@ -143,10 +143,10 @@ def test_a_query_runs_in_the_old_systems_own_database(
     query = "select who as staff, what as service, begins as start from slots"
     asked = ("verify", "--legacy-query", query, "--json", *NOW)
     writing = run("verify", "--legacy-query", "select spoil() as staff, now() as start",
-        "--legacy-dsn", empty_database_url, *NOW)  # fmt: skip
+        "--dsn", empty_database_url, *NOW)  # fmt: skip
     assert writing.code == 2
     assert "cannot execute DELETE in a read-only transaction" in writing.err
-    by_option = run(*asked, "--legacy-dsn", empty_database_url)
+    by_option = run(*asked, "--dsn", empty_database_url)
     monkeypatch.setenv("PGBOOKING_LEGACY_URL", empty_database_url)
     for answer in (by_option, run(*asked)):
         assert counted(answer.json) == ONE_LESS_ONE_MORE
@@ -154,8 +154,8 @@ def test_a_query_runs_in_the_old_systems_own_database(
 
 NO_SLOTS = [
     ("select * from public.nowhere", 'relation "public.nowhere" does not exist'),
-    ("delete from booking.staff", "The query cannot be run: "),
-    ("select 1; drop schema booking cascade", "The query cannot be run: "),
+    ("delete from booking.staff", "The query cannot run: "),
+    ("select 1; drop schema booking cascade", "The query cannot run: "),
     ("select set_config('a.b', 1 / 0 || '', true)", "division by zero"),
     ("select 'Ada' as staff, 'Ben' as staff", "two columns called 'staff'"),
     ("select 'Ada' as who", "The query has no column for staff"),
@@ -182,7 +182,7 @@ def test_a_password_is_never_printed(run: Run, salon: Salon) -> None:
         ("postgresql://me:hush-hush@127.0.0.1:1/old", 3),
         ("postgresql://me:hush-hush@[::1", 2),
     ):
-        asked = ("verify", "--legacy-query", "select 1", "--legacy-dsn", dsn)
+        asked = ("verify", "--legacy-query", "select 1", "--dsn", dsn)
         answer = run(*asked, *NOW)
         assert answer.code == code
         assert "PGBOOKING_LEGACY_URL" in answer.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,25 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.cli.conftest import SALON_NOW, Run
+from tests.cli.conftest import SALON_NOW, Run, Write
 from tests.salon import Salon
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 MAP = EXAMPLES / "salon.toml"
-
-Write = Callable[[str, str], Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Writes a file and says where it is."""
-
-    def write_file(name: str, text: str) -> Path:
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write_file
 
 
 @pytest.fixture
@@ -363,9 +348,9 @@ def test_a_file_of_nobody_is_exit_code_2(run: Run, write: Write) -> None:
 
 
 def test_an_unknown_kind_is_exit_code_2(run: Run, write: Write) -> None:
-    answer = run("import", "holidays", write("s.csv", "name\nAda\n"))
+    answer = run("import", "invoices", write("s.csv", "name\nAda\n"))
     assert answer.code == 2
-    assert "'holidays' is none of staff, hours, busy-times" in answer.err
+    assert "'invoices' is none of staff, hours, busy-times" in answer.err
 
 
 @pytest.mark.parametrize(
