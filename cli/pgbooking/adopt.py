@@ -73,12 +73,16 @@ class Waiting:
 
 @dataclass(frozen=True)
 class NotBooked:
-    """An appointment of the old system that is a busy time though pgbooking leads, and why."""
+    """An appointment of the old system that is a busy time though pgbooking leads, and why.
+
+    `period` and times in `reason` are the tenant's local time.
+    """
 
     staff: str
     external_id: str
     start_time: datetime
     end_time: datetime
+    period: str
     reason: str
 
 
@@ -138,6 +142,7 @@ class _NotBooked:
     external_id: str
     start_time: datetime
     end_time: datetime
+    period: str
     reason: str
 
 
@@ -587,8 +592,7 @@ def print_report(report: AdoptionReport) -> None:
     _print_some(
         "Appointments of the old system that stay busy times",
         [
-            f"{each.staff}, {each.start_time:%Y-%m-%d %H:%M} to {each.end_time:%H:%M} UTC, row "
-            f"{each.external_id}: {each.reason}"
+            f"{each.staff}, {each.period}, row {each.external_id}: {each.reason}"
             for each in report.not_booked
         ],
     )

@@ -292,6 +292,12 @@ def _cron(connection: psycopg.Connection) -> Iterator[Finding]:
         yield Finding("pg_cron", "failure", fault, "pgbooking jobs install")
 
 
+def _adoption(connection: psycopg.Connection) -> Iterator[Finding]:
+    """Only while a live system is moved over."""
+    if fetch_values(connection, "migrations_objects", names=["booking_adoption.queue"]):
+        yield from fetch(connection, "doctor_adoption", Finding)
+
+
 QUESTIONS = (
     _Question("doctor_server", ("postgresql", "extensions")),
     _Question("doctor_roles", ("roles",)),
@@ -317,6 +323,7 @@ QUESTIONS = (
     _Question(_jobs, ("jobs",), needs_this_version=True),
     _Question(_cron, ("pg_cron",), needs_this_version=True),
     _Question("doctor_queue", ("queue",)),
+    _Question(_adoption, ("adoption",)),
     _Question("doctor_calendars", ("calendars",)),
     _Question("doctor_rows", ("holds", "events", "rate_limits")),
     _Question("doctor_retention", ("retention",), needs_this_version=True),
@@ -348,6 +355,7 @@ CHECKS = {
     "jobs": "Every job has run in time, without an error.",
     "pg_cron": "pg_cron has every job as it should be, or none.",
     "queue": "",
+    "adoption": "No system is being moved over, or every row of it is in step.",
     "calendars": "Every calendar was published last night.",
     "holds": "No hold that expired long ago is left.",
     "events": "No event waits for long.",

@@ -99,3 +99,21 @@ select 1, 1, 2, 3, current_date + 1 + time '10:15', current_date + 1 + time '11:
 union all
 select 2, 4, 3, 5, current_date + n + time '10:00', current_date + n + time '10:15', 'booked', 'phone'
 from generate_series(1, 10) as n;
+
+-- What its website offers in the coming week: every half hour in which nobody is booked. It forgets
+-- absences, the end of what it offers, and closing time.
+create view shop.free_times as
+select u.tenant_id, u.id as staff, s.id as service, t.start
+from shop.users u
+join shop.services s on s.tenant_id = u.tenant_id
+join shop.working_hours h on h.user_id = u.id
+cross join generate_series(1, 7) as d(n)
+cross join lateral generate_series(
+  current_date + d.n + h.opens, current_date + d.n + h.closes - interval '30 minutes', '30 minutes'
+) as t(start)
+where u.role = 'staff' and u.is_active and s.is_active and extract(dow from t.start) = h.dow
+  and not exists (
+    select from shop.appointments a
+    where a.user_id = u.id and a.state <> 'cancelled'
+      and t.start >= a.starts_at and t.start < a.ends_at
+  );

@@ -158,6 +158,7 @@ def test_a_row_that_cannot_be_followed_is_kept_with_its_error_until_it_can(
     assert [each["last_error"] for each in report["failing"]] == [error]
     assert legacy.follow_queue() == 1, "tried again"
     assert legacy.follow_queue() == 0, "and then not at once"
+    assert "1 rows of the old system and pgbooking are not in step" in legacy.run("doctor").out
     legacy.write(
         "update shop.appointments set user_id = 1, state = 'booked',"
         " ends_at = starts_at + '45 minutes'"
@@ -197,6 +198,8 @@ def test_the_old_system_does_not_wait_for_a_calendar_and_its_row_is_followed_lat
         assert [each[0] for each in busy(legacy)] == [str(other)]
         report = legacy.adopt()
         assert (report["code"], report["waiting"], report["failing"]) == (0, 1, [])
+        legacy.write("update booking_adoption.queue set queued_at = now() - interval '1 hour'")
+        assert "1 rows of the old system wait to be followed" in legacy.run("doctor").out
         assert legacy.follow_queue() == 1
         assert len(legacy.queue()) == 1, "still locked"
     legacy.write("update booking_adoption.queue set retry_at = '-infinity'")

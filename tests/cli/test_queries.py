@@ -42,6 +42,7 @@ def test_every_query_says_tenant_unless_it_is_about_the_installation() -> None:
         "adopt_trigger_exists",
         "adopt_triggers",
         "demo_call_as",
+        "doctor_adoption",
         "doctor_connections",
         "doctor_installation",
         "doctor_job_users",

@@ -262,21 +262,22 @@ $$;
 -- What has stayed a busy time of a switched calendar, and why.
 create or replace function booking_adoption.not_booked(p_tenant_id uuid, p_staff_id uuid)
 returns table (
-  external_id text, start_time timestamptz, end_time timestamptz, reason text
+  external_id text, start_time timestamptz, end_time timestamptz, period text, reason text
 )
 language sql stable parallel safe
 set search_path = ''
 as $$
   select
     b.external_id, b.start_time, b.end_time,
+    booking.period_text(b.start_time, b.end_time, n.timezone),
     coalesce(
       i.problem,
       i.appointment_problem,
       (
         select format(
-          'overlaps %s, %s to %s',
+          'overlaps %s, %s',
           coalesce('row ' || k.external_id, 'an appointment of pgbooking'),
-          booking.iso_time(a.start_time), booking.iso_time(a.end_time)
+          booking.period_text(a.start_time, a.end_time, n.timezone)
         )
         from booking.appointments a
         left join booking_adoption.links k
@@ -291,6 +292,7 @@ as $$
       'cannot be booked: switch again to see whether it can by now'
     ) as reason
   from booking.busy_times b
+  join booking.tenants n on n.id = b.tenant_id
   left join lateral booking_adoption.times_of(
     p_tenant_id,
     jsonb_build_array(booking_adoption.find_row('appointments', b.external_id, false))
