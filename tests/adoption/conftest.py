@@ -6,6 +6,7 @@ Dave of Barber Quay (New York) work on weekdays from 09:00 to 17:00.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -25,6 +26,8 @@ from tests.postgres import Server
 from tests.salon import NOW, set_clock
 
 __all__ = ["interrupted_when_blocked", "run", "run_without_database", "start"]
+
+collect_ignore = [] if os.environ.get("PGBOOKING_SALON_DATA") else ["test_real_salon.py"]
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 MAP = EXAMPLES / "legacy.toml"
