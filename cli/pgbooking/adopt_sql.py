@@ -325,7 +325,7 @@ def _follow(table: OldTable) -> str:
         f"follow_{table.name}() returns trigger",
         f"-- Tells which rows of {table.relation} were written. Whatever goes wrong stays in the\n"
         "-- queue, and the old system's transaction goes on.",
-        ["v_tenants text[] := '{}';", "v_keys text[] := '{}';"],
+        ["v_tenants text[] := array[]::text[];", "v_keys text[] := array[]::text[];"],
         [
             "if current_setting('booking_adoption.is_writing', true) = 'on' then\n"
             "  return null;\n"
@@ -390,7 +390,7 @@ def _write(table: OldTable) -> str:
         f"write_{table.name}(p_key text, p_row jsonb) returns text",
         f"-- Makes {table.relation} agree with a row of pgbooking's; returns its key there, null\n"
         "-- if it has none (any more). Columns of fields that have not changed stay.",
-        ["v_now jsonb;", "v_columns jsonb := '{}';", "v_key text;"],
+        ["v_now jsonb;", "v_columns jsonb := jsonb_build_object();", "v_key text;"],
         [
             _lines(
                 "if p_key is not null then",
@@ -522,15 +522,15 @@ def _write_old_row(tables: list[OldTable]) -> str:
     cases = [
         _lines(
             f"when {literal(table.name)} then",
-            f"  return {SCHEMA}.write_{table.name}(p_key, p_row);",
+            f"  v_key := {SCHEMA}.write_{table.name}(p_key, p_row);",
         )
         for table in tables
     ]
     return _function(
         "write_old_row(p_section text, p_key text, p_row jsonb) returns text",
         "-- Writes a row of pgbooking's into its old table; returns the key that it has there.",
-        [],
-        [_case("p_section", cases)] if cases else ["return null;"],
+        ["v_key text;"],
+        [_case("p_section", cases) if cases else "", "return v_key;"],
         "volatile parallel unsafe",
     )
 

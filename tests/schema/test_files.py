@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
-from pgbooking import engine
+from pgbooking import adopt, engine
 from pgbooking.sources import (
     Created,
     created_objects,
@@ -31,6 +31,7 @@ def hand_written_sql_files() -> list[Path]:
     return [
         *sorted(file for file in migration_files() if not engine.ENGINE.fullmatch(file.name)),
         *sql_files(),
+        *sorted(Path(adopt.__file__).with_name("adoption").glob("*.sql")),
     ]
 
 

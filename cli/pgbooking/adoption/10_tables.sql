@@ -1,7 +1,7 @@
--- The schema "booking_adoption": what follows an old system's tables while pgbooking takes over from
--- it. Made by `pgbooking adopt --apply`, dropped whole by `pgbooking adopt --finish`. The views and
--- functions that know the old tables are written from the map; what stands in these files is the
--- same for everyone.
+-- The schema "booking_adoption": what follows an old system's tables while pgbooking takes over
+-- from it. Made by `pgbooking adopt --apply`, dropped whole by `pgbooking adopt --finish`. The
+-- views and functions that know the old tables are written from the map; what stands in these files
+-- is the same for everyone.
 --
 -- How it follows. A trigger on each old table tells which rows were written (follow), in the old
 -- system's own transaction. There each row is read through its view, in the map's terms, and
@@ -9,10 +9,10 @@
 -- transaction must never fail or wait because of us:
 --
 --   * every error is caught, and the row goes to the queue with it;
---   * every lock that another session may hold for long is taken without waiting, so no deadlock can
---     have the old system as its victim: a row that would wait goes to the queue;
---   * a statement that writes many rows, or a transaction that is not READ COMMITTED, queues its rows
---     at once.
+--   * every lock that another session may hold for long is taken without waiting, so no deadlock
+--     can have the old system as its victim: a row that would wait goes to the queue;
+--   * a statement that writes many rows, or a transaction that is not READ COMMITTED, queues its
+--     rows at once.
 --
 -- The queue is worked off by a job and by `pgbooking adopt`, each row as it is then. It only ever
 -- gets new rows, so that writing to it waits for nobody.
@@ -20,16 +20,17 @@
 -- Who leads. Until a calendar is switched, the old system does, and its appointments are busy times
 -- here. Afterwards pgbooking does: they are appointments, as far as they can be, and triggers on
 -- pgbooking's tables write what happens back into the old ones (write_changed), under the same
--- rules. What still comes from the old side is followed as before. A row of pgbooking's own that the
--- old table has, too, stands in links. booking_adoption.is_writing keeps a change from coming back.
+-- rules. What still comes from the old side is followed as before. A row of pgbooking's own that
+-- the old table has, too, stands in links. booking_adoption.is_writing keeps a change from coming
+-- back.
 --
 -- No foreign keys lead into "booking", so that nothing here holds up its migrations.
 
 create schema if not exists booking_adoption;
 
 comment on schema booking_adoption is
-  'pgbooking: follows the tables of the system that it takes over from. Made by `pgbooking adopt
---apply`, dropped by `pgbooking adopt --finish`.';
+  'pgbooking: follows the tables of the system that it takes over from, until `pgbooking adopt
+--finish` drops it.';
 
 create table if not exists booking_adoption.map (
   is_the_only_row boolean primary key default true check (is_the_only_row),
@@ -60,9 +61,9 @@ create table if not exists booking_adoption.calendars (
 );
 
 comment on table booking_adoption.calendars is
-  'Who leads each calendar: the old system, or (is_switched) pgbooking. is_written: what is booked here
-is written into the old tables, since the first switch and after --back, too, because somebody may
-still come here. Both change only under the calendar''s lock.';
+  'Who leads each calendar: the old system, or (is_switched) pgbooking. is_written: what is booked
+here is written into the old tables, since the first switch and after --back, too, because somebody
+may still come here. Both change only under the calendar''s lock.';
 
 create table if not exists booking_adoption.links (
   tenant_id uuid not null,
@@ -92,13 +93,36 @@ create table if not exists booking_adoption.queue (
 
 comment on table booking_adoption.queue is
   'Rows that are not in step: of the old system (external_id), or of pgbooking (row_id) that the old
-tables should have. Those that fail keep their error, and are tried again after 2, 4, … 64 minutes.';
+tables should have. Those that fail keep their error, and are tried again after 2, 4, … 64
+minutes.';
 
 create index if not exists queue_section_external_id_idx
   on booking_adoption.queue (section, external_id);
 
 create index if not exists queue_row_id_idx
   on booking_adoption.queue (row_id) where row_id is not null;
+
+-- An appointment or a busy time of the old system, resolved.
+do $$
+begin
+  if to_regtype('booking_adoption.followed_time') is null then
+    create type booking_adoption.followed_time as (
+      external_id text,
+      staff_id uuid,
+      location_id uuid,
+      appointment_type_id uuid,
+      start_time timestamptz,
+      end_time timestamptz,
+      buffer_before_minutes integer,
+      buffer_after_minutes integer,
+      status text,
+      problem text,
+      appointment_problem text,
+      content jsonb
+    );
+  end if;
+end
+$$;
 
 revoke all on all tables in schema booking_adoption from public;
 grant usage on schema booking_adoption to booking_owner;

@@ -1,5 +1,5 @@
--- Tenants, places, services, people, who offers what, and hours: each row of the old system as it is
--- here, found by its key.
+-- Tenants, places, services, people, who offers what, and hours: each row of the old system as it
+-- is here, found by its key.
 
 -- A tenant is found by its key, else by its slug, else made. One that is gone is deactivated.
 create or replace function booking_adoption.follow_tenant(p_key text, p_content jsonb) returns void

@@ -1,15 +1,11 @@
 -- Appointments and busy times of the old system.
 
--- Appointments and busy times of the old system, resolved: who, where, what, from when to when. Local
--- times are read in the map's zone, the place's or the tenant's, and AT TIME ZONE takes the later of
--- two instants where clocks change. problem says why a row cannot be taken over at all,
+-- Appointments and busy times of the old system, resolved: who, where, what, from when to when.
+-- Local times are read in the map's zone, the place's or the tenant's, and AT TIME ZONE takes the
+-- later of two instants where clocks change. problem says why a row cannot be taken over at all,
 -- appointment_problem why it can be a busy time only.
 create or replace function booking_adoption.times_of(p_tenant_id uuid, p_rows jsonb)
-returns table (
-  external_id text, staff_id uuid, location_id uuid, appointment_type_id uuid,
-  start_time timestamptz, end_time timestamptz, buffer_before_minutes integer,
-  buffer_after_minutes integer, status text, problem text, appointment_problem text, content jsonb
-)
+returns setof booking_adoption.followed_time
 language sql stable parallel safe
 set search_path = ''
 as $$
@@ -104,7 +100,7 @@ as $$
 declare
   v_source text := booking_adoption.source_of(p_section);
   v_is_gone boolean;
-  v_time record;
+  v_time booking_adoption.followed_time;
   v_row_id uuid := booking_adoption.row_of(p_tenant_id, p_section, p_key);
   v_busy booking.busy_times;
   v_appointment booking.appointments;
@@ -196,11 +192,12 @@ begin
 end
 $$;
 
--- What the old system says of an appointment that is one here, too. Raises where it cannot be so: the
--- appointment stays as it was, and the row in the queue. Customers of pgbooking's own stay theirs.
+-- What the old system says of an appointment that is one here, too. Raises where it cannot be so:
+-- the appointment stays as it was, and the row in the queue. Customers of pgbooking's own stay
+-- theirs.
 create or replace function booking_adoption.follow_appointment(
   p_appointment booking.appointments,
-  p_time record,
+  p_time booking_adoption.followed_time,
   p_is_gone boolean
 ) returns void
 language plpgsql volatile parallel unsafe
@@ -238,8 +235,8 @@ begin
 end
 $$;
 
--- An appointment that comes from the old system has one id for ever, so that switching back and forth
--- does not rename it.
+-- An appointment that comes from the old system has one id for ever, so that switching back and
+-- forth does not rename it.
 create or replace function booking_adoption.appointment_id(p_tenant_id uuid, p_key text)
 returns uuid
 language sql immutable parallel safe
@@ -253,8 +250,8 @@ $$;
 -- Books rows of the old system, in order of time, each that can be; returns how many. Those that
 -- overlap a live appointment, or one of the rows before them, are left out. Their busy times go. A
 -- class is booked as its slot, because only there may people share one time. The caller holds the
--- calendars' locks. What is new (made there though pgbooking leads) has no external_id and so, other
--- than what is taken over, an event.
+-- calendars' locks. What is new (made there though pgbooking leads) has no external_id and so,
+-- other than what is taken over, an event.
 create or replace function booking_adoption.book(
   p_tenant_id uuid,
   p_rows jsonb,

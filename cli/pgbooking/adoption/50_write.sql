@@ -1,7 +1,8 @@
--- From pgbooking to the old tables, of calendars that are or were switched, and of rows that both have.
+-- From pgbooking to the old tables, of calendars that are or were switched, and of rows that both
+-- have.
 
--- Trigger on pgbooking's tables; its argument is the section. Runs as the role that has installed it,
--- who may write the old tables.
+-- Trigger on pgbooking's tables; its argument is the section. Runs as the role that has installed
+-- it, who may write the old tables.
 create or replace function booking_adoption.write_changed() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
@@ -91,8 +92,8 @@ as $$
   )
 $$;
 
--- Makes the old table agree with one row as it is now. Cancelled appointments keep their row there if
--- the map has a word for it. What has ended when it is entered here is nothing new to tell.
+-- Makes the old table agree with one row as it is now. Cancelled appointments keep their row there
+-- if the map has a word for it. What has ended when it is entered here is nothing new to tell.
 create or replace function booking_adoption.write_row(
   p_section text,
   p_tenant_id uuid,

@@ -1,9 +1,9 @@
--- The steps of `pgbooking adopt`, each of one calendar or of one queued row, in a transaction of its
--- own, which ends is_writing with it. They wait for a calendar for as long as the caller's lock_timeout
--- allows, and for nothing of the old system's.
+-- The steps of `pgbooking adopt`, each of one calendar or of one queued row, in a transaction of
+-- its own, which ends is_writing with it. They wait for a calendar for as long as the caller's
+-- lock_timeout allows, and for nothing of the old system's.
 
--- Makes a calendar agree with all rows that the old tables have of that person, and returns how many
--- busy times that has changed. Rows that cannot be followed go to the queue.
+-- Makes a calendar agree with all rows that the old tables have of that person, and returns how
+-- many busy times that has changed. Rows that cannot be followed go to the queue.
 create or replace function booking_adoption.copy_calendar(p_tenant_id uuid, p_staff_id uuid)
 returns integer
 language plpgsql volatile parallel unsafe
@@ -27,8 +27,8 @@ begin
   join booking.staff s on s.tenant_id = t.tenant_id
   where t.tenant_id = p_tenant_id and s.id = p_staff_id;
 
-  -- Whoever in the old system has written one of this person's rows, and has followed it, holds this
-  -- until commit; what is not followed yet is in the queue.
+  -- Whoever in the old system has written one of this person's rows, and has followed it, holds
+  -- this until commit; what is not followed yet is in the queue.
   perform booking.lock_calendars(p_tenant_id, array[p_staff_id]);
 
   foreach v_section in array array['busy_times', 'appointments'] loop
@@ -147,8 +147,8 @@ begin
 end
 $$;
 
--- Follows a row, which nobody changes meanwhile; if that fails it goes to the queue. Waits for locks
--- no more than a trigger does.
+-- Follows a row, which nobody changes meanwhile; if that fails it goes to the queue. Waits for
+-- locks no more than a trigger does.
 create or replace function booking_adoption.copy_row(p_section text, p_tenant text, p_key text)
 returns void
 language plpgsql volatile parallel unsafe
@@ -227,7 +227,8 @@ end
 $$;
 
 -- From now on pgbooking leads this calendar: what lies ahead becomes appointments, and what cannot
--- stays a busy time. Returns how many it has booked. Switched already, it takes what has come since.
+-- stays a busy time. Returns how many it has booked. Switched already, it takes what has come
+-- since.
 create or replace function booking_adoption.switch_calendar(p_tenant_id uuid, p_staff_id uuid)
 returns integer
 language plpgsql volatile parallel unsafe
