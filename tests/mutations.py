@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
-COPIED = ("cli", "migrations", "sql", "tests", "pyproject.toml", "README.md")
+COPIED = ("cli", "deploy", "migrations", "sql", "tests", "pyproject.toml", "README.md")
 
 P1 = "tests/booking/test_live_appointments_never_overlap.py"
 RAW = "tests/booking/test_slots_follow_raw_writes.py"
@@ -52,6 +52,8 @@ QUERIES = "tests/cli/test_importing_queries.py"
 CALENDARS = "tests/cli/test_importing_calendars.py"
 ROUND_TRIPS = "tests/cli/test_calendar_round_trips.py"
 EXPORTING = "tests/cli/test_exporting.py"
+FOLLOWING = "tests/adoption/test_following.py"
+SWITCHING = "tests/adoption/test_switching.py"
 
 
 @dataclass(frozen=True)
@@ -656,11 +658,6 @@ MUTATIONS = [
         f"{COMPARING}::test_each_cause_is_told_and_counted",
     ),
     Mutation(
-        "the old system's database is not opened to read only",
-        (("cli/pgbooking/legacy_source.py", "        session.read_only = True\n", ""),),
-        f"{ANSWERS}::test_a_query_runs_in_the_old_systems_own_database",
-    ),
-    Mutation(
         "a comparison with its own database sees two moments",
         (
             (
@@ -897,8 +894,8 @@ MUTATIONS = [
         (
             (
                 "cli/pgbooking/import_query.py",
-                "connection.read_only = True",
-                "connection.read_only = False",
+                "session.read_only = True",
+                "session.read_only = False",
             ),
         ),
         QUERIES,
@@ -1089,6 +1086,121 @@ MUTATIONS = [
             ),
         ),
         EXPORTING,
+    ),
+    Mutation(
+        "adoption: an error reaches the old system",
+        (
+            (
+                "cli/pgbooking/adoption/20_follow.sql",
+                "exception when query_canceled or assert_failure or others then",
+                "exception when query_canceled then",
+            ),
+        ),
+        FOLLOWING,
+    ),
+    Mutation(
+        "adoption: strict transactions are followed at once",
+        (
+            (
+                "cli/pgbooking/adoption/20_follow.sql",
+                "    or current_setting('transaction_isolation') <> 'read committed'\n",
+                "",
+            ),
+        ),
+        FOLLOWING,
+    ),
+    Mutation(
+        "adoption: a row of another tenant is still this one's",
+        (
+            (
+                "cli/pgbooking/adoption/20_follow.sql",
+                "if p_tenant is not null and v_content ->> 'tenant' is distinct from p_tenant then",
+                "if false then",
+            ),
+        ),
+        FOLLOWING,
+    ),
+    Mutation(
+        "adoption: a stale old row undoes what happened here",
+        (
+            (
+                "cli/pgbooking/adoption/20_follow.sql",
+                "exists (select from booking_adoption.queue q where q.row_id = p_row_id)",
+                "false",
+            ),
+        ),
+        SWITCHING,
+    ),
+    Mutation(
+        "adoption: a row that is deleted while it is copied stays",
+        (
+            (
+                "cli/pgbooking/adoption/40_times.sql",
+                "if v_busy.id is null and p_content is null and not p_is_locked then",
+                "if false then",
+            ),
+        ),
+        FOLLOWING,
+    ),
+    Mutation(
+        "adoption: a local time is written that means another instant",
+        (
+            (
+                "cli/pgbooking/adoption/50_write.sql",
+                "    <> (p_wanted ->> (p_which || '_at'))::timestamptz\n",
+                "    is null\n",
+            ),
+        ),
+        SWITCHING,
+    ),
+    Mutation(
+        "adoption: after --back nothing more is written",
+        (
+            (
+                "cli/pgbooking/adoption/60_steps.sql",
+                "  set is_switched = false where c.tenant_id",
+                "  set is_switched = false, is_written = false where c.tenant_id",
+            ),
+        ),
+        SWITCHING,
+    ),
+    Mutation(
+        "adoption: --back forgets whom somebody has still to tell",
+        (
+            (
+                "cli/pgbooking/adoption/60_steps.sql",
+                "      and a.payment_status = 'not_required' and a.manage_token_hash is null\n      and not exists (",
+                "      and a.payment_status = 'not_required' and a.manage_token_hash is null\n      and true or not exists (",
+            ),
+        ),
+        SWITCHING,
+    ),
+    Mutation(
+        "adoption: a dry run is kept",
+        (
+            (
+                "cli/pgbooking/adopt.py",
+                "                        raise psycopg.Rollback\n",
+                "",
+            ),
+        ),
+        SWITCHING,
+    ),
+    Mutation(
+        "adoption: the old system waits for a calendar",
+        (
+            (
+                "cli/pgbooking/adoption/20_follow.sql",
+                "  order by c.staff_id\n  for no key update nowait;",
+                "  order by c.staff_id\n  for no key update;",
+            ),
+            (
+                "cli/pgbooking/adoption/20_follow.sql",
+                "set search_path = ''\nset lock_timeout = '10ms'\n",
+                "set search_path = ''\n",
+            ),
+        ),
+        FOLLOWING,
     ),
 ]
 

@@ -195,6 +195,8 @@ def test_the_old_system_does_not_wait_for_a_calendar_and_its_row_is_followed_lat
         key = legacy.book("10:00")
         other = legacy.book("10:00", staff=BEN)
         assert [each[:2] for each in legacy.queue()] == [("appointments", str(key))]
+        told = legacy.db.execute("select sqlstate from booking_adoption.queue").fetchall()
+        assert told == [("55P03",)], "not waited for until something else ended it"
         assert [each[0] for each in busy(legacy)] == [str(other)]
         report = legacy.adopt()
         assert (report["code"], report["waiting"], report["failing"]) == (0, 1, [])
@@ -224,6 +226,25 @@ def test_a_row_that_is_being_written_is_left_until_it_is(legacy: Legacy, connect
             'could not obtain lock on row in relation "appointments"'
         ]
     legacy.write("update booking_adoption.queue set retry_at = '-infinity'")
+    legacy.follow_queue()
+    assert busy(legacy) == []
+    assert legacy.queue() == []
+
+
+def test_a_row_that_is_deleted_while_it_is_copied_does_not_stay(
+    legacy: Legacy, connect: Connect
+) -> None:
+    with legacy.db.transaction():
+        legacy.write("set local session_replication_role = replica")
+        key = legacy.book("10:00")
+    with connect() as writer, writer.transaction():
+        set_clock(writer)
+        writer.execute("delete from shop.appointments where id = %s", (key,))
+        legacy.write(
+            "select booking_adoption.copy_calendar(tenant_id, id) from booking.staff"
+            " where external_id = '1'"
+        )
+        assert [each[0] for each in busy(legacy)] == [str(key)], "it is there still"
     legacy.follow_queue()
     assert busy(legacy) == []
     assert legacy.queue() == []

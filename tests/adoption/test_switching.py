@@ -313,6 +313,9 @@ def test_back_undoes_the_switch_and_keeps_what_was_booked_here(legacy: Legacy) -
     assert legacy.appointment(second) is None
     assert legacy.is_clean()
 
+    late = book_here(legacy, "2026-03-03 16:30+01")
+    assert old(legacy, key_of(legacy, late)), "somebody has still come here"
+
     # Booked here: it stays what it is, follows its old row, and the old row follows it.
     key = key_of(legacy, made)
     legacy.write("update shop.appointments set user_id = 2 where id = %s", key)
