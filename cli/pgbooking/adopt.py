@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import resources
@@ -33,6 +33,7 @@ from pgbooking.rows import execute, fetch, fetch_one, fetch_value
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+TABLES = "10_tables.sql"
 TRIES = 30
 CALENDAR_WAIT_SECONDS = 5.0
 
@@ -120,6 +121,9 @@ class _Relation:
     relation: str
     is_table: bool
     is_ours: bool
+    hides_rows: bool
+    has_parts: bool
+    other_owner: str | None
     primary_key: list[str]
 
 
@@ -147,14 +151,16 @@ class _NotBooked:
 
 
 @dataclass(frozen=True)
-class _Statement:
+class _Trigger:
+    name: str
+    relation: str
     statement: str
 
 
 def sql(connection: psycopg.Connection, adoption: AdoptionMap) -> str:
     """Everything that `apply` runs before it copies, for people to read."""
     tables = read_tables(connection, adoption)
-    texts = ["begin;", *_installation(adoption, tables), "commit;"]
+    texts = ["begin;", *_installation(connection, adoption, tables), "commit;"]
     for table in tables:
         texts += adopt_sql.triggers(table).values()
     return "\n\n".join(texts)
@@ -170,15 +176,23 @@ def apply(
     """
     _check_installed(connection, must_be=False)
     tables = read_tables(connection, adoption)
-    with connection.transaction():
-        for text in _installation(adoption, tables):
+    with _waiting(connection, CALENDAR_WAIT_SECONDS):
+        for text in _installation(connection, adoption, tables):
             connection.execute(text.encode())
         execute(connection, "adopt_job")
-    for table in tables:
-        for name, statement in adopt_sql.triggers(table).items():
-            _make_trigger(connection, table.relation, name, statement, lock_timeout)
+    wanted = _follow_triggers(tables)
+    for trigger in _triggers(connection):
+        if trigger.name.startswith(adopt_sql.TRIGGER) and trigger.name not in wanted:
+            _run_shortly(connection, trigger.statement, lock_timeout)
+    _make_triggers(connection, wanted, lock_timeout)
 
     report = AdoptionReport("apply")
+    report.notes = [
+        f"{each.relation} has parts: what is written to one of them directly is not followed "
+        "until --apply runs again."
+        for each in tables
+        if each.has_parts
+    ]
     try:
         _copy(connection, adoption, bar, report)
     except KeyboardInterrupt:
@@ -190,6 +204,7 @@ def status(connection: psycopg.Connection, tenant: str | None) -> AdoptionReport
     """Where the adoption stands. Changes nothing."""
     _check_installed(connection)
     report = AdoptionReport("status")
+    report.failed = _missing_triggers(connection)
     _find_not_booked(connection, report, _tenants(connection, tenant))
     return _with_state(connection, report, tenant)
 
@@ -218,6 +233,9 @@ def switch(
             report.notes.append(f"{table.relation} will not follow: {reason}.")
     if not dry_run:
         _follow_queue(connection, bar)
+    missing = _missing_triggers(connection)
+    if missing:
+        raise Problem(missing[0], "pgbooking adopt --map … --apply", EXIT_USAGE)
     chosen = _tenants(connection, tenant)
     for each in chosen:
         if each.copied_at is None or each.calendars_copied < each.calendars:
@@ -225,8 +243,7 @@ def switch(
                 f"{each.name} is not copied yet.", "pgbooking adopt --map … --apply", EXIT_USAGE
             )
     if not dry_run:
-        for name, (relation, statement) in adopt_sql.write_triggers(tables).items():
-            _make_trigger(connection, relation, name, statement, lock_timeout)
+        _make_triggers(connection, adopt_sql.write_triggers(tables), lock_timeout)
     _each_calendar(connection, chosen, "adopt_switch_calendar", True, bar, report)
     if not dry_run:
         _find_not_booked(connection, report, chosen)
@@ -258,23 +275,30 @@ def finish(
     """Remove the mirror: nothing follows anything any more. What is in either system stays."""
     _check_installed(connection)
     report = AdoptionReport("finish", dry_run)
+    triggers = _triggers(connection)
+    if dry_run:
+        report.notes = [f"{each.statement};" for each in triggers]
+        return _with_state(connection, report, None)
     _follow_queue(connection, bar)
+    _refuse_to_leave(connection)
+    for trigger in triggers:
+        _run_shortly(connection, trigger.statement, lock_timeout)
+    # What has come meanwhile.
+    _follow_queue(connection, bar)
+    _refuse_to_leave(connection)
+    with connection.transaction():
+        execute(connection, "adopt_forget_job")
+        execute(connection, "adopt_drop")
+    return report
+
+
+def _refuse_to_leave(connection: psycopg.Connection) -> None:
     left = _queue(connection)
     if left:
         raise Problem(
             f"{len(left):,} rows are not in step, the first because: {left[0].last_error}",
             "pgbooking adopt lists them. Put right what they say, and run this again.",
         )
-    statements = [each.statement for each in fetch(connection, "adopt_triggers", _Statement)]
-    if dry_run:
-        report.notes = [f"{each};" for each in statements]
-        return _with_state(connection, report, None)
-    for statement in statements:
-        _run_shortly(connection, statement, lock_timeout)
-    with connection.transaction():
-        execute(connection, "adopt_forget_job")
-        execute(connection, "adopt_drop")
-    return report
 
 
 def read_tables(connection: psycopg.Connection, adoption: AdoptionMap) -> list[OldTable]:
@@ -294,6 +318,12 @@ def _read_table(connection: psycopg.Connection, section: Section) -> OldTable:
         raise _not_in_map(section, f"there is no table {section.table!r}", 'Like "public.staff".')
     if not found.is_ours:
         raise _not_in_map(section, f"{found.relation} belongs to another role", "Log in as it.")
+    if found.hides_rows:
+        raise _not_in_map(
+            section,
+            f"{found.relation} hides rows from its owner (force row level security)",
+            "Log in as a role with BYPASSRLS.",
+        )
     key = adopt_sql.key_expression(section, found.primary_key)
     if key is None:
         raise _not_in_map(
@@ -327,7 +357,7 @@ def _read_table(connection: psycopg.Connection, section: Section) -> OldTable:
             f"new.{column}",
             f"r.{adopt_sql.identifier(column)}",
         )
-    return OldTable(section, found.relation, key, types)
+    return OldTable(section, found.relation, key, types, found.other_owner, found.has_parts)
 
 
 def _type_of(
@@ -342,17 +372,27 @@ def _type_of(
             raise
         said = error.diag.message_primary or str(error)
         raise _not_in_map(section, f"{name}: {said}", error.diag.message_hint) from None
-    return str(row and row[0])
+    found = str(row and row[0])
+    return adopt_sql.WITHOUT_LENGTH.get(found, found)
 
 
 def _not_in_map(section: Section, what: str, hint: str | None) -> Problem:
     return Problem(f"The map's [{section.name}]: {what}.", hint, EXIT_USAGE)
 
 
-def _installation(adoption: AdoptionMap, tables: list[OldTable]) -> list[str]:
+def _installation(
+    connection: psycopg.Connection, adoption: AdoptionMap, tables: list[OldTable]
+) -> list[str]:
+    """The SQL files, but not once more the tables, which the old system may be writing to; then
+    what is written from the map."""
+    (found,) = fetch(connection, "adopt_installed", _Installed)
     folder = resources.files("pgbooking").joinpath("adoption")
     files = sorted(
-        (each for each in folder.iterdir() if each.name.endswith(".sql")),
+        (
+            each
+            for each in folder.iterdir()
+            if each.name.endswith(".sql") and not (found.is_installed and each.name == TABLES)
+        ),
         key=lambda each: each.name,
     )
     return [
@@ -391,11 +431,40 @@ def _installed_map(connection: psycopg.Connection) -> AdoptionMap:
     )
 
 
-def _make_trigger(
-    connection: psycopg.Connection, relation: str, name: str, statement: str, lock_timeout: float
+def _follow_triggers(tables: list[OldTable]) -> dict[str, tuple[str, str]]:
+    return {
+        name: (table.relation, statement)
+        for table in tables
+        for name, statement in adopt_sql.triggers(table).items()
+    }
+
+
+def _triggers(connection: psycopg.Connection) -> list[_Trigger]:
+    return fetch(connection, "adopt_triggers", _Trigger)
+
+
+def _make_triggers(
+    connection: psycopg.Connection, wanted: dict[str, tuple[str, str]], lock_timeout: float
 ) -> None:
-    if not fetch_value(connection, "adopt_trigger_exists", relation=relation, name=name):
-        _run_shortly(connection, statement, lock_timeout)
+    """Make those that are missing; another session may be doing the same."""
+    there = {each.name for each in _triggers(connection)}
+    for name, (_, statement) in wanted.items():
+        if name not in there:
+            with suppress(psycopg.errors.DuplicateObject):
+                _run_shortly(connection, statement, lock_timeout)
+
+
+def _missing_triggers(connection: psycopg.Connection) -> list[str]:
+    """What is not followed because its trigger is gone: somebody has made the table anew, or a
+    --finish was stopped."""
+    there = {each.name for each in _triggers(connection)}
+    sections = _installed_map(connection).sections
+    return [
+        f"{section.table} is not followed: a trigger is missing."
+        for section in sections.values()
+        if not {f"{adopt_sql.TRIGGER}_{section.name}_{event}" for event in adopt_sql.EVENTS}
+        <= there
+    ]
 
 
 def _run_shortly(connection: psycopg.Connection, statement: str, lock_timeout: float) -> None:

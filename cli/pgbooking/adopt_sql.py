@@ -1,9 +1,9 @@
 """The SQL of an adoption that knows the old tables: written from the map and the tables' columns.
 
-For each table a view in the map's terms, a trigger function, and a function that writes it; and
-three functions by which the rest (adoption/*.sql) reaches rows without knowing which table they are
-in.
-The map is SQL, too: who runs it has written it.
+For each table a trigger function and a function that writes it; and functions by which the rest
+(adoption/*.sql) reaches rows in the map's terms without knowing which table they are in. All of it
+is PL/pgSQL: nothing here depends on the old tables, and the old system can go on changing them. The
+map is SQL, too: who runs it has written it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from pgbooking.adopt_map import CUSTOMER, FIELDS, OF_PEOPLE, WRITTEN, AdoptionMa
 
 SCHEMA = "booking_adoption"
 TRIGGER = "pgbooking_follows"
+EVENTS = ("insert", "update", "delete", "truncate")
+
+# Where row-level security would hide rows, an error is better than taking them for gone.
+UNHIDDEN = "volatile parallel unsafe\nset row_security = off"
+
+# Types that without their length mean one character.
+WITHOUT_LENGTH = {"character": "bpchar", "bit": "varbit"}
 
 LOCAL, INSTANT = "timestamp without time zone", "timestamp with time zone"
 
@@ -23,12 +30,15 @@ LOCAL, INSTANT = "timestamp without time zone", "timestamp with time zone"
 @dataclass(frozen=True)
 class OldTable:
     """A section with what the database says of its table: its name, quoted; its key as SQL over the
-    row `r`; and the type of each field that is read, the key's under "external_id"."""
+    row `r`; and the type of each field that is read, the key's under "external_id". other_owner is
+    whose it is, where a superuser installs this."""
 
     section: Section
     relation: str
     key: str
     types: dict[str, str]
+    other_owner: str | None = None
+    has_parts: bool = False
 
     @property
     def name(self) -> str:
@@ -93,19 +103,31 @@ def key_expression(section: Section, primary_key: list[str]) -> str | None:
 def statements(adoption: AdoptionMap, tables: list[OldTable]) -> Iterator[str]:
     """Everything, in order, but for the triggers."""
     yield _map(adoption)
-    for table in tables:
-        yield f"drop view if exists {SCHEMA}.old_{table.name};"
-        yield _view(table)
     yield _find_row(tables)
     yield _find_rows_of([each for each in tables if each.name in OF_PEOPLE])
+    yield _old_keys(tables)
     for table in tables:
         yield _follow(table)
     written = [each for each in tables if not unwritable(each)]
     for table in written:
         yield _write(table)
+    yield _changed_columns(written)
     yield _write_old_row(written)
+    # Triggers of an old table run as its owner, whoever has installed this.
+    for table in written:
+        if table.other_owner:
+            owner = identifier(table.other_owner)
+            function = f"{SCHEMA}.write_{table.name}(text, jsonb)"
+            yield f"alter function {function} security definer;"
+            yield f"alter function {function} owner to {owner};"
     yield f"revoke execute on all functions in schema {SCHEMA} from public;"
     yield f"grant execute on all functions in schema {SCHEMA} to booking_owner;"
+    for owner in sorted({each.other_owner for each in written if each.other_owner}):
+        yield f"grant usage on schema {SCHEMA} to {identifier(owner)};"
+        yield _lines(
+            f"grant execute on function {SCHEMA}.find_row, {SCHEMA}.changed_columns,",
+            f"  {SCHEMA}.local_text to {identifier(owner)};",
+        )
 
 
 def triggers(table: OldTable) -> dict[str, str]:
@@ -136,19 +158,16 @@ def write_triggers(tables: Iterable[OldTable]) -> dict[str, tuple[str, str]]:
         if table.name not in WRITTEN or unwritable(table):
             continue
         relation = f"booking.{relations.get(table.name, table.name)}"
-        for event, referencing in (
-            ("insert", "referencing new table as new_rows"),
-            ("update", "referencing new table as new_rows"),
-            ("delete", "referencing old table as old_rows"),
-        ):
+        for event in ("insert", "update", "delete"):
             name = f"adoption_writes_{table.name}_{event}"
             found[name] = (
                 relation,
                 _lines(
-                    f"create trigger {name}",
+                    f"create constraint trigger {name}",
                     f"after {event} on {relation}",
-                    referencing,
-                    "for each statement",
+                    "deferrable initially deferred",
+                    "for each row",
+                    f"when (coalesce(current_setting('{SCHEMA}.is_writing', true), '') = '')",
                     f"execute function {SCHEMA}.write_changed({literal(table.name)});",
                 ),
             )
@@ -185,25 +204,11 @@ def _map(adoption: AdoptionMap) -> str:
     )
 
 
-def _view(table: OldTable) -> str:
-    staff = raw(table.section, "staff") if table.name in OF_PEOPLE else None
-    content = {
-        "external_id": f"({table.key})::text",
-        "tenant": _tenant(table),
-        **_contents(table),
-    }
+def _content(table: OldTable) -> str:
+    """A row `r` in the map's terms."""
+    content = {"external_id": f"({table.key})::text", "tenant": _tenant(table), **_contents(table)}
     pairs = ",\n".join(f"{literal(name)}, {value}" for name, value in content.items())
-    return _lines(
-        f"create view {SCHEMA}.old_{table.name} as",
-        "select",
-        f"  {table.key} as key,",
-        f"  {staff} as staff," if staff else None,
-        "  jsonb_build_object(",
-        indent(pairs, "    "),
-        "  ) as content",
-        f"from {table.relation} r",
-        f"where {table.where};",
-    )
+    return _lines("jsonb_build_object(", indent(pairs, "  "), ")")
 
 
 def _tenant(table: OldTable) -> str:
@@ -272,26 +277,28 @@ def _matches(table: OldTable, key: str) -> str:
 
 
 def _find_row(tables: list[OldTable]) -> str:
-    cases = []
-    for table in tables:
-        key = "p_key" if table.name == "offers" else f"p_key::{table.types['external_id']}"
-        cases.append(
-            _lines(
-                f"when {literal(table.name)} then",
-                "  if p_lock then",
-                f"    perform from {table.relation} r where {_matches(table, 'p_key')}",
-                "    for share nowait;",
-                "  end if;",
-                f"  select v.content into v_content from {SCHEMA}.old_{table.name} v",
-                f"  where v.key = {key};",
-            )
+    cases = [
+        _lines(
+            f"when {literal(table.name)} then",
+            "  if p_lock then",
+            f"    perform from {table.relation} r where {_matches(table, 'p_key')}",
+            "    for share nowait;",
+            "  end if;",
+            "  select",
+            indent(_content(table), "    "),
+            "  into v_content",
+            f"  from {table.relation} r",
+            f"  where {_matches(table, 'p_key')} and {table.where};",
         )
+        for table in tables
+    ]
     return _function(
         "find_row(p_section text, p_key text, p_lock boolean) returns jsonb",
         "-- A row of an old table in the map's terms, as it is now; null if it is not there. With\n"
         "-- p_lock nobody changes it until the transaction ends; not waited for.",
         ["v_content jsonb;"],
         [_case("p_section", cases), "return v_content;"],
+        UNHIDDEN.replace("unsafe", "unsafe security definer"),
     )
 
 
@@ -299,9 +306,11 @@ def _find_rows_of(tables: list[OldTable]) -> str:
     cases = [
         _lines(
             f"when {literal(table.name)} then",
-            f"  return query select v.content from {SCHEMA}.old_{table.name} v",
-            f"  where v.staff = p_staff::{table.types['staff']}",
-            "    and v.content ->> 'tenant' = p_tenant;",
+            "  return query select",
+            indent(_content(table), "    "),
+            f"  from {table.relation} r",
+            f"  where {raw(table.section, 'staff')} = p_staff::{table.types['staff']}",
+            f"    and {_tenant(table)} = p_tenant and {table.where};",
         )
         for table in tables
     ]
@@ -310,48 +319,86 @@ def _find_rows_of(tables: list[OldTable]) -> str:
         "-- Every row that an old table has of one person.",
         [],
         [_case("p_section", cases)],
+        UNHIDDEN,
+    )
+
+
+def _old_keys(tables: list[OldTable]) -> str:
+    cases = [
+        _lines(
+            f"when {literal(table.name)} then",
+            f"  return query select {_tenant(table)}, ({table.key})::text",
+            f"  from {table.relation} r where {table.where};",
+        )
+        for table in tables
+    ]
+    return _function(
+        "old_keys(p_section text) returns table (tenant text, external_id text)",
+        "-- The key of every row of an old table.",
+        [],
+        [_case("p_section", cases)],
+        UNHIDDEN,
     )
 
 
 def _follow(table: OldTable) -> str:
-    def of_rows(rows: str) -> str:
+    def of_rows(rows: str, tenant: str, where: str) -> str:
         return _lines(
-            f"select v_tenants || array_agg({_tenant(table)}),",
-            f"  v_keys || array_agg(({table.key})::text)",
-            f"into v_tenants, v_keys from {rows} r where {table.where};",
+            f"select v_tenants || array_agg({tenant}), v_keys || array_agg(({table.key})::text)",
+            f"into v_tenants, v_keys from {rows} r where {where};",
         )
 
+    def of_both(tenant: str, where: str) -> str:
+        return _lines(
+            "if tg_op <> 'INSERT' then",
+            indent(of_rows("old_rows", tenant, where), "  "),
+            "end if;",
+            "if tg_op <> 'DELETE' then",
+            indent(of_rows("new_rows", tenant, where), "  "),
+            "end if;",
+        )
+
+    name = literal(table.name)
     return _function(
         f"follow_{table.name}() returns trigger",
         f"-- Tells which rows of {table.relation} were written. Whatever goes wrong stays in the\n"
         "-- queue, and the old system's transaction goes on.",
-        ["v_tenants text[] := array[]::text[];", "v_keys text[] := array[]::text[];"],
         [
-            "if current_setting('booking_adoption.is_writing', true) = 'on' then\n"
+            f"v_writing text := coalesce(current_setting('{SCHEMA}.is_writing', true), '');",
+            "v_tenants text[] := array[]::text[];",
+            "v_keys text[] := array[]::text[];",
+        ],
+        [
+            f"if v_writing in ('here', 'copying', {literal(f'there {table.name}')}) then\n"
             "  return null;\n"
             "end if;",
             _lines(
-                "if tg_op = 'TRUNCATE' then",
-                f"  perform {SCHEMA}.follow_truncate({literal(table.name)});",
-                "  return null;",
-                "end if;",
-                "if tg_op <> 'INSERT' then",
-                indent(of_rows("old_rows"), "  "),
-                "end if;",
-                "if tg_op <> 'DELETE' then",
-                indent(of_rows("new_rows"), "  "),
-                "end if;",
-            ),
-            f"perform {SCHEMA}.follow({literal(table.name)}, v_tenants, v_keys);",
-            "return null;",
-            _lines(
+                "begin",
+                "  if tg_op = 'TRUNCATE' then",
+                f"    perform {SCHEMA}.follow_truncate({name});",
+                "    return null;",
+                "  end if;",
+                "  if current_setting('transaction_isolation') = 'serializable' then",
+                "    -- Whatever is read here could make that transaction fail.",
+                indent(of_both("null::text", "true"), "    "),
+                "  else",
+                indent(of_both(_tenant(table), table.where), "    "),
+                "  end if;",
+                "  if v_keys <> '{}' then",
+                f"    perform {SCHEMA}.follow({name}, v_tenants, v_keys);",
+                "  end if;",
                 "exception when query_canceled or assert_failure or others then",
-                f"  insert into {SCHEMA}.queue (section, sqlstate, last_error)",
-                f"  values ({literal(table.name)}, sqlstate, sqlerrm);",
-                "  return null;",
+                "  begin",
+                f"    insert into {SCHEMA}.queue (section, sqlstate, last_error)",
+                f"    values ({name}, sqlstate, sqlerrm);",
+                "  exception when query_canceled or others then",
+                "    raise warning 'pgbooking cannot follow this: %', sqlerrm;",
+                "  end;",
+                "end;",
             ),
+            "return null;",
         ],
-        "volatile parallel unsafe security definer",
+        "volatile parallel unsafe security definer\nset lock_timeout = '10ms'",
     )
 
 
@@ -375,22 +422,13 @@ def _write(table: OldTable) -> str:
         f"v_columns := v_columns || jsonb_build_object({literal(column)}, {value});"
         for column, value in additions.items()
     ]
-    changes = [
-        _lines(
-            f"if {before} is distinct from {wanted} then",
-            f"  v_columns := v_columns || jsonb_build_object({literal(section.columns[name])}, "
-            f"{_back(section, name, wanted)});",
-            "end if;",
-        )
-        for name, before, wanted in _written(table)
-    ]
     updated = ", ".join(columns)
     populated = ", ".join(f"p.{column}" for column in columns)
     return _function(
         f"write_{table.name}(p_key text, p_row jsonb) returns text",
         f"-- Makes {table.relation} agree with a row of pgbooking's; returns its key there, null\n"
         "-- if it has none (any more). Columns of fields that have not changed stay.",
-        ["v_now jsonb;", "v_columns jsonb := jsonb_build_object();", "v_key text;"],
+        ["v_now jsonb;", "v_columns jsonb;", "v_key text;", "v_deferred text;"],
         [
             _lines(
                 "if p_key is not null then",
@@ -406,7 +444,7 @@ def _write(table: OldTable) -> str:
                 f"  v_now := {SCHEMA}.find_row({literal(table.name)}, p_key, false);",
                 "end if;",
             ),
-            *changes,
+            f"v_columns := {SCHEMA}.changed_columns({literal(table.name)}, v_now, p_row);",
             _lines(
                 "if p_key is null then",
                 indent("\n".join(assign_new), "  ") if assign_new else None,
@@ -415,6 +453,11 @@ def _write(table: OldTable) -> str:
                 f"  from jsonb_populate_record(null::{table.relation}, v_columns) as p",
                 "  cross join (select p_row as a) as given",
                 f"  returning ({table.key})::text into v_key;",
+                "  if not found then",
+                "    raise exception using",
+                "      errcode = 'no_data_found',",
+                f"      message = 'a trigger of {table.relation} has thrown the row away';",
+                "  end if;",
                 "elsif v_columns <> '{}' then",
                 f"  update {table.relation} r",
                 f"  set ({updated}) = (",
@@ -422,10 +465,51 @@ def _write(table: OldTable) -> str:
                 "  )",
                 f"  where {matches};",
                 "end if;",
+            ),
+            _lines(
+                "-- What would be found at the end of the transaction must be found here, where it",
+                "-- is caught.",
+                "select string_agg(format('%I.%I', n.nspname, c.conname), ', ') into v_deferred",
+                "from pg_catalog.pg_constraint c",
+                "join pg_catalog.pg_namespace n on n.oid = c.connamespace",
+                f"where c.conrelid = {literal(table.relation)}::regclass and c.condeferred;",
+                "if v_deferred is not null then",
+                "  execute format('set constraints %s immediate', v_deferred);",
+                "  execute format('set constraints %s deferred', v_deferred);",
+                "end if;",
                 "return coalesce(v_key, p_key);",
             ),
         ],
-        "volatile parallel unsafe",
+        UNHIDDEN,
+    )
+
+
+def _changed_columns(tables: list[OldTable]) -> str:
+    cases = [
+        _lines(
+            f"when {literal(table.name)} then",
+            indent(
+                "\n".join(
+                    _lines(
+                        f"if {before} is distinct from {wanted} then",
+                        "  v_columns := v_columns || jsonb_build_object("
+                        f"{literal(table.section.columns[name])}, "
+                        f"{_back(table.section, name, wanted)});",
+                        "end if;",
+                    )
+                    for name, before, wanted in _written(table)
+                ),
+                "  ",
+            ),
+        )
+        for table in tables
+    ]
+    return _function(
+        "changed_columns(p_section text, p_now jsonb, p_row jsonb) returns jsonb",
+        "-- The columns of an old row that differ from a row of pgbooking's, as they should be.",
+        ["v_columns jsonb := jsonb_build_object();"],
+        [_case("p_section", cases) if cases else "", "return v_columns;"],
+        "stable parallel safe",
     )
 
 
@@ -455,18 +539,18 @@ def _written(table: OldTable) -> list[tuple[str, str, str]]:
     ):
         if name not in section.columns:
             continue
-        before, wanted = f"v_now ->> {literal(name)}", f"p_row ->> {literal(name)}"
+        before, wanted = f"p_now ->> {literal(name)}", f"p_row ->> {literal(name)}"
         if table.name in OF_PEOPLE and name in {"start", "end"}:
             if table.types[name] == INSTANT:
-                before = f"(v_now ->> '{name}_at')::timestamptz"
+                before = f"(p_now ->> '{name}_at')::timestamptz"
                 wanted = f"(p_row ->> '{name}_at')::timestamptz"
             else:
-                before = f"(v_now ->> '{name}_local')::timestamp"
+                before = f"(p_now ->> '{name}_local')::timestamp"
                 wanted = f"{SCHEMA}.local_text(p_row, '{name}')::timestamp"
         elif table.name in OF_PEOPLE and name in {"date", "time", "end_time"}:
             which = "end" if name == "end_time" else "start"
             kind = "date" if name == "date" else "time"
-            before = f"(v_now ->> '{which}_local')::timestamp::{kind}"
+            before = f"(p_now ->> '{which}_local')::timestamp::{kind}"
             wanted = f"{SCHEMA}.local_text(p_row, '{which}')::timestamp::{kind}"
         elif table.name == "hours" and name in {"start_time", "end_time"}:
             before, wanted = f"({before})::time", f"({wanted})::time"

@@ -164,6 +164,7 @@ def test_another_kind_of_old_system_is_followed_and_written(desk: Legacy) -> Non
         ("Bob", "Visit"),
     ]
     desk.write("update desk.rooms set closed = true where code = 'L'")
+    desk.follow_queue()
     assert desk.db.execute(
         "select name, timezone, is_active from booking.locations order by name"
     ).fetchall() == [("Berlin", "Europe/Berlin", True), ("London", "Europe/London", False)]

@@ -11,8 +11,8 @@
 --   * every error is caught, and the row goes to the queue with it;
 --   * every lock that another session may hold for long is taken without waiting, so no deadlock
 --     can have the old system as its victim: a row that would wait goes to the queue;
---   * a statement that writes many rows, or a transaction that is not READ COMMITTED, queues its
---     rows at once.
+--   * a statement that writes many rows or a row that concerns many calendars, and a transaction
+--     that is not READ COMMITTED, are queued at once.
 --
 -- The queue is worked off by a job and by `pgbooking adopt`, each row as it is then. It only ever
 -- gets new rows, so that writing to it waits for nobody.
@@ -20,19 +20,19 @@
 -- Who leads. Until a calendar is switched, the old system does, and its appointments are busy times
 -- here. Afterwards pgbooking does: they are appointments, as far as they can be, and triggers on
 -- pgbooking's tables write what happens back into the old ones (write_changed), under the same
--- rules. What still comes from the old side is followed as before. A row of pgbooking's own that
--- the old table has, too, stands in links. booking_adoption.is_writing keeps a change from coming
--- back.
+-- rules, and at the very end of the transaction: who holds an old row waits for no calendar. What still comes from the old side is followed as before. A row of pgbooking's own that
+-- the old table has, too, stands in links. booking_adoption.is_writing says what this session
+-- writes ('here', or 'there' and the section), and keeps a change from coming back.
 --
 -- No foreign keys lead into "booking", so that nothing here holds up its migrations.
 
-create schema if not exists booking_adoption;
+create schema booking_adoption;
 
 comment on schema booking_adoption is
   'pgbooking: follows the tables of the system that it takes over from, until `pgbooking adopt
 --finish` drops it.';
 
-create table if not exists booking_adoption.map (
+create table booking_adoption.map (
   is_the_only_row boolean primary key default true check (is_the_only_row),
   content jsonb not null
 );
@@ -40,7 +40,7 @@ create table if not exists booking_adoption.map (
 comment on table booking_adoption.map is
   'What the functions here were written from: which sections there are, and their zones.';
 
-create table if not exists booking_adoption.tenants (
+create table booking_adoption.tenants (
   tenant_id uuid primary key,
   external_id text not null unique,
   is_switched boolean not null default false,
@@ -51,7 +51,7 @@ comment on table booking_adoption.tenants is
   'Tenants by their key in the old system ('''' where that knows but one). is_switched: calendars of
 people who are new begin so.';
 
-create table if not exists booking_adoption.calendars (
+create table booking_adoption.calendars (
   tenant_id uuid not null,
   staff_id uuid not null,
   is_switched boolean not null default false,
@@ -65,7 +65,7 @@ comment on table booking_adoption.calendars is
 here is written into the old tables, since the first switch and after --back, too, because somebody
 may still come here. Both change only under the calendar''s lock.';
 
-create table if not exists booking_adoption.links (
+create table booking_adoption.links (
   tenant_id uuid not null,
   section text not null,
   external_id text not null,
@@ -78,13 +78,14 @@ comment on table booking_adoption.links is
   'Rows of pgbooking''s own that an old table has, too: appointments, and hours and busy times that
 were made here.';
 
-create table if not exists booking_adoption.queue (
+create table booking_adoption.queue (
   id bigint generated always as identity primary key,
   section text not null,
   tenant text,
   external_id text,
   row_id uuid,
-  queued_at timestamptz not null default booking.now(),
+  is_deleted boolean not null default false,
+  queued_at timestamptz not null default clock_timestamp(),
   attempts integer not null default 0,
   retry_at timestamptz not null default '-infinity',
   sqlstate text,
@@ -96,33 +97,29 @@ comment on table booking_adoption.queue is
 tables should have. Those that fail keep their error, and are tried again after 2, 4, … 64
 minutes.';
 
-create index if not exists queue_section_external_id_idx
+create index queue_retry_at_id_idx on booking_adoption.queue (retry_at, id);
+
+create index queue_section_external_id_idx
   on booking_adoption.queue (section, external_id);
 
-create index if not exists queue_row_id_idx
+create index queue_row_id_idx
   on booking_adoption.queue (row_id) where row_id is not null;
 
 -- An appointment or a busy time of the old system, resolved.
-do $$
-begin
-  if to_regtype('booking_adoption.followed_time') is null then
-    create type booking_adoption.followed_time as (
-      external_id text,
-      staff_id uuid,
-      location_id uuid,
-      appointment_type_id uuid,
-      start_time timestamptz,
-      end_time timestamptz,
-      buffer_before_minutes integer,
-      buffer_after_minutes integer,
-      status text,
-      problem text,
-      appointment_problem text,
-      content jsonb
-    );
-  end if;
-end
-$$;
+create type booking_adoption.followed_time as (
+  external_id text,
+  staff_id uuid,
+  location_id uuid,
+  appointment_type_id uuid,
+  start_time timestamptz,
+  end_time timestamptz,
+  buffer_before_minutes integer,
+  buffer_after_minutes integer,
+  status text,
+  problem text,
+  appointment_problem text,
+  content jsonb
+);
 
 revoke all on all tables in schema booking_adoption from public;
 grant usage on schema booking_adoption to booking_owner;

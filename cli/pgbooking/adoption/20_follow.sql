@@ -1,6 +1,8 @@
 -- From the old tables to pgbooking.
 
--- Called by the triggers on the old tables, as the role that has installed them.
+-- Called by the triggers on the old tables, as the role that has installed them. What concerns many
+-- calendars is only queued: publishing all of them would hold the old transaction up, and the old
+-- transaction would hold them up until it ends.
 create or replace function booking_adoption.follow(
   p_section text,
   p_tenants text[],
@@ -12,32 +14,55 @@ set lock_timeout = '10ms'
 as $$
 declare
   c_most_rows_at_once constant integer := 50;
-  v_tenant text;
-  v_key text;
+  v_writing text := coalesce(current_setting('booking_adoption.is_writing', true), '');
+  v_tenants text[];
+  v_keys text[];
+  v_count integer;
   v_state text;
   v_error text;
 begin
-  if cardinality(p_keys) > c_most_rows_at_once
-    or current_setting('transaction_isolation') <> 'read committed'
+  select array_agg(k.tenant), array_agg(k.key), count(*) into v_tenants, v_keys, v_count
+  from (
+    select distinct k.tenant, k.key
+    from unnest(p_tenants, p_keys) as k(tenant, key)
+    order by 1, 2
+  ) as k;
+
+  -- What the old system itself does in answer to a row that pgbooking writes is followed later.
+  if p_section in ('tenants', 'locations', 'services') or v_count > c_most_rows_at_once
+    or v_writing <> '' or current_setting('transaction_isolation') <> 'read committed'
   then
     insert into booking_adoption.queue (section, tenant, external_id)
-    select distinct p_section, k.tenant, k.key from unnest(p_tenants, p_keys) as k(tenant, key);
+    select p_section, k.tenant, k.key from unnest(v_tenants, v_keys) as k(tenant, key);
     return;
   end if;
 
-  perform set_config('booking_adoption.is_writing', 'on', true);
-  for v_tenant, v_key in
-    select distinct k.tenant, k.key from unnest(p_tenants, p_keys) as k(tenant, key) order by 1, 2
-  loop
-    begin
-      perform booking_adoption.follow_row(p_section, v_tenant, v_key);
-    exception when query_canceled or assert_failure or others then
-      get stacked diagnostics v_state = returned_sqlstate, v_error = message_text;
-      insert into booking_adoption.queue (section, tenant, external_id, sqlstate, last_error)
-      values (p_section, v_tenant, v_key, v_state, v_error);
-    end;
+  perform set_config('booking_adoption.is_writing', 'here', true);
+  -- Rows that give way to each other in one statement find their place in a later round.
+  while v_count > 0 loop
+    v_count := 0;
+    for i in 1 .. cardinality(v_keys) loop
+      continue when v_keys[i] is null;
+      begin
+        perform booking_adoption.follow_row(p_section, v_tenants[i], v_keys[i]);
+        v_keys[i] := null;
+        v_count := v_count + 1;
+      exception when exclusion_violation then
+        null;
+      when query_canceled or assert_failure or others then
+        get stacked diagnostics v_state = returned_sqlstate, v_error = message_text;
+        insert into booking_adoption.queue (section, tenant, external_id, sqlstate, last_error)
+        values (p_section, v_tenants[i], v_keys[i], v_state, v_error);
+        v_keys[i] := null;
+      end;
+    end loop;
+    exit when array_remove(v_keys, null) = '{}';
   end loop;
-  perform set_config('booking_adoption.is_writing', 'off', true);
+  insert into booking_adoption.queue (section, tenant, external_id, sqlstate, last_error)
+  select p_section, k.tenant, k.key, '23P01', 'it overlaps another appointment here'
+  from unnest(v_tenants, v_keys) as k(tenant, key)
+  where k.key is not null;
+  perform set_config('booking_adoption.is_writing', '', true);
 end
 $$;
 
@@ -90,6 +115,44 @@ as $$
   where k.tenant_id = p_tenant_id and k.section = p_section
 $$;
 
+-- Tenants that have a row of that key, for a row whose tenant went with it.
+create or replace function booking_adoption.tenants_with(p_section text, p_key text)
+returns setof text
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select t.external_id
+  from booking_adoption.tenants t
+  where case p_section
+    when 'staff' then exists (
+      select from booking.staff s where s.tenant_id = t.tenant_id and s.external_id = p_key
+    )
+    when 'offers' then exists (
+      select from booking.staff s
+      where s.tenant_id = t.tenant_id and s.external_id = p_key::jsonb ->> 0
+    )
+    when 'hours' then exists (
+      select from booking.working_hours h
+      where h.tenant_id = t.tenant_id and h.external_id = p_key
+    )
+    when 'locations' then exists (
+      select from booking.locations l where l.tenant_id = t.tenant_id and l.external_id = p_key
+    )
+    when 'services' then exists (
+      select from booking.appointment_types y
+      where y.tenant_id = t.tenant_id and y.external_id = p_key
+    )
+    else exists (
+      select from booking.busy_times b
+      where b.tenant_id = t.tenant_id and b.source = booking_adoption.source_of(p_section)
+        and b.external_id = p_key
+    )
+  end or exists (
+    select from booking_adoption.links k
+    where k.tenant_id = t.tenant_id and k.section = p_section and k.external_id = p_key
+  )
+$$;
+
 -- Makes pgbooking agree with one row as it is now; with p_lock nobody changes it meanwhile. A row
 -- that is not there, or no longer this tenant's, is gone. Takes every lock without waiting.
 create or replace function booking_adoption.follow_row(
@@ -102,23 +165,34 @@ language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 declare
-  v_content jsonb := booking_adoption.find_row(p_section, p_key, p_lock);
+  -- A row that concerns many calendars would be locked for as long as they take.
+  v_is_locked boolean := p_lock and p_section in ('hours', 'busy_times', 'appointments');
+  v_content jsonb := booking_adoption.find_row(p_section, p_key, v_is_locked);
+  v_tenant text := coalesce(p_tenant, v_content ->> 'tenant');
   v_tenant_id uuid;
 begin
   if p_section = 'tenants' then
     perform booking_adoption.follow_tenant(p_key, v_content);
-    return;
-  end if;
-  if p_tenant is not null and v_content ->> 'tenant' is distinct from p_tenant then
-    v_content := null;
-  end if;
-
-  -- The tenant of a row that went with what named it is not known: whoever has such a row.
-  for v_tenant_id in
-    select t.tenant_id
-    from booking_adoption.tenants t
-    where t.external_id = coalesce(v_content ->> 'tenant', p_tenant, t.external_id)
-  loop
+  elsif v_content is not null and v_content ->> 'tenant' is null then
+    raise exception using errcode = 'not_null_violation', message = 'tenant is empty';
+  elsif v_tenant is null then
+    for v_tenant in select booking_adoption.tenants_with(p_section, p_key) loop
+      perform booking_adoption.follow_row(p_section, v_tenant, p_key, p_lock);
+    end loop;
+  else
+    if v_content ->> 'tenant' <> v_tenant then
+      v_content := null;
+    end if;
+    select t.tenant_id into v_tenant_id
+    from booking_adoption.tenants t where t.external_id = v_tenant;
+    if v_tenant_id is null then
+      if v_content is null then
+        return;
+      end if;
+      raise exception using
+        errcode = 'foreign_key_violation',
+        message = format('tenant "%s" is not known here', v_tenant);
+    end if;
     case p_section
       when 'locations' then
         perform booking_adoption.follow_location(v_tenant_id, p_key, v_content);
@@ -129,16 +203,20 @@ begin
       when 'offers' then
         perform booking_adoption.follow_offer(v_tenant_id, p_key, v_content);
       when 'hours' then
-        perform booking_adoption.follow_hours(v_tenant_id, p_key, v_content);
+        perform booking_adoption.follow_hours(v_tenant_id, p_key, v_content, v_is_locked);
       else
-        perform booking_adoption.follow_time(v_tenant_id, p_section, p_key, v_content, p_lock);
+        perform booking_adoption.follow_time(
+          v_tenant_id, p_section, p_key, v_content, v_is_locked
+        );
     end case;
-  end loop;
+  end if;
 
-  if v_tenant_id is null and v_content is not null then
+  if p_lock and not v_is_locked
+    and booking_adoption.find_row(p_section, p_key, false) is distinct from v_content
+    and v_content is not null
+  then
     raise exception using
-      errcode = 'foreign_key_violation',
-      message = format('tenant "%s" is not known here', v_content ->> 'tenant');
+      errcode = 'serialization_failure', message = 'it was changed meanwhile';
   end if;
 end
 $$;
@@ -177,12 +255,42 @@ as $$
   select m.content -> 'sections' ? p_section from booking_adoption.map m
 $$;
 
--- What happened here and is not written there yet comes before what stands there.
-create or replace function booking_adoption.is_to_be_written(p_row_id uuid) returns boolean
+-- What happened here and is not written there yet comes before what stands there: the old row waits
+-- until it is.
+create or replace function booking_adoption.wait_for_write(
+  p_section text,
+  p_tenant_id uuid,
+  p_key text,
+  p_row_id uuid
+) returns void
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  if booking_adoption.is_to_be_written(p_section, p_tenant_id, p_key, p_row_id) then
+    raise exception using
+      errcode = 'serialization_failure',
+      message = 'it has changed here, too, and that is not written there yet';
+  end if;
+end
+$$;
+
+create or replace function booking_adoption.is_to_be_written(
+  p_section text,
+  p_tenant_id uuid,
+  p_key text,
+  p_row_id uuid
+) returns boolean
 language sql stable parallel safe
 set search_path = ''
 as $$
-  select exists (select from booking_adoption.queue q where q.row_id = p_row_id)
+  select exists (select from booking_adoption.queue q where q.row_id = p_row_id) or exists (
+    select
+    from booking_adoption.queue q
+    join booking_adoption.tenants t on t.external_id = q.tenant
+    where q.section = p_section and q.external_id = p_key and q.row_id is not null
+      and t.tenant_id = p_tenant_id
+  )
 $$;
 
 -- The row of pgbooking's own that an old row stands for.
@@ -194,7 +302,18 @@ create or replace function booking_adoption.row_of(
 language sql stable parallel safe
 set search_path = ''
 as $$
-  select k.row_id
-  from booking_adoption.links k
-  where k.tenant_id = p_tenant_id and k.section = p_section and k.external_id = p_key
+  select coalesce(
+    (
+      select k.row_id
+      from booking_adoption.links k
+      where k.tenant_id = p_tenant_id and k.section = p_section and k.external_id = p_key
+    ),
+    -- Left by an adoption that was finished.
+    (
+      select a.id
+      from booking.appointments a
+      where p_section = 'appointments' and a.tenant_id = p_tenant_id
+        and a.id = booking_adoption.appointment_id(p_tenant_id, p_key)
+    )
+  )
 $$;

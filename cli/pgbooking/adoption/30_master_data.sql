@@ -25,8 +25,16 @@ begin
   end if;
 
   if v_tenant_id is null then
+    -- A tenant that is there already is taken over by whoever runs the command, not by a row.
     select s.tenant_id into v_tenant_id
     from booking.tenant_slugs s where s.slug = p_content ->> 'slug';
+    if v_tenant_id is not null
+      and coalesce(current_setting('booking_adoption.is_writing', true), '') <> 'copying'
+    then
+      raise exception using
+        errcode = 'unique_violation',
+        message = format('the slug "%s" is another tenant''s here', p_content ->> 'slug');
+    end if;
     if v_tenant_id is null then
       insert into booking.tenants (name, timezone)
       values (p_content ->> 'name', p_content ->> 'time_zone')
@@ -35,13 +43,20 @@ begin
       select p_content ->> 'slug', v_tenant_id where p_content ->> 'slug' is not null;
     end if;
     -- One that comes after the first copy has nothing to be copied.
-    insert into booking_adoption.tenants (tenant_id, external_id, copied_at)
-    select v_tenant_id, p_key, case when max(t.copied_at) is not null then booking.now() end
+    insert into booking_adoption.tenants (tenant_id, external_id, is_switched, copied_at)
+    select v_tenant_id, p_key, coalesce(bool_and(t.is_switched), false),
+      case when max(t.copied_at) is not null then booking.now() end
     from booking_adoption.tenants t;
   else
     perform booking_adoption.lock_tenant_now(v_tenant_id);
   end if;
 
+  if exists (
+    select from booking.tenants t
+    where t.id = v_tenant_id and t.timezone <> p_content ->> 'time_zone'
+  ) then
+    perform booking_adoption.copy_later(v_tenant_id);
+  end if;
   update booking.tenants t
   set name = p_content ->> 'name', timezone = p_content ->> 'time_zone',
     is_active = (p_content ->> 'is_active')::boolean
@@ -57,6 +72,19 @@ begin
     values (v_tenant_id, coalesce(p_content ->> 'location', p_content ->> 'name'));
   end if;
 end
+$$;
+
+-- Zones and lengths say when and for how long appointments are: every calendar is copied anew.
+create or replace function booking_adoption.copy_later(p_tenant_id uuid) returns void
+language sql volatile parallel unsafe
+set search_path = ''
+as $$
+  insert into booking_adoption.queue (section, tenant, external_id)
+  select 'calendars', t.external_id, s.external_id
+  from booking_adoption.calendars c
+  join booking_adoption.tenants t on t.tenant_id = c.tenant_id and t.copied_at is not null
+  join booking.staff s on s.tenant_id = c.tenant_id and s.id = c.staff_id
+  where c.tenant_id = p_tenant_id and s.external_id is not null
 $$;
 
 -- Places, services and people are found by their key, else by the name that one without a key has,
@@ -91,7 +119,16 @@ begin
   if p_content is null then
     update booking.locations l
     set is_active = false where l.tenant_id = p_tenant_id and l.id = v_id and l.is_active;
-  elsif v_id is null then
+    return;
+  end if;
+  if exists (
+    select from booking.locations l
+    where l.tenant_id = p_tenant_id and l.id = v_id
+      and l.timezone is distinct from p_content ->> 'time_zone'
+  ) then
+    perform booking_adoption.copy_later(p_tenant_id);
+  end if;
+  if v_id is null then
     insert into booking.locations (tenant_id, name, timezone, is_active, external_id)
     values (
       p_tenant_id, p_content ->> 'name', p_content ->> 'time_zone',
@@ -151,6 +188,9 @@ begin
     returning id into v_id;
   end if;
 
+  if v_row.duration_minutes <> v_wanted.duration_minutes then
+    perform booking_adoption.copy_later(p_tenant_id);
+  end if;
   update booking.appointment_types t
   set code = v_wanted.code, name = v_wanted.name, duration_minutes = v_wanted.duration_minutes,
     buffer_before_minutes = coalesce(v_wanted.buffer_before_minutes, t.buffer_before_minutes),
@@ -313,6 +353,20 @@ begin
 end
 $$;
 
+-- Somebody who copies may still see a row that is being deleted, and it is not here yet.
+create or replace function booking_adoption.recheck_gone(p_id uuid, p_is_locked boolean)
+returns void
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  if p_id is null and not p_is_locked then
+    raise exception using
+      errcode = 'serialization_failure', message = 'it is gone, and may be being copied';
+  end if;
+end
+$$;
+
 -- Where a row of the old system is: at the place it names, else at the tenant's only one.
 create or replace function booking_adoption.location_of(p_tenant_id uuid, p_key text) returns uuid
 language sql stable parallel safe
@@ -334,7 +388,8 @@ $$;
 create or replace function booking_adoption.follow_hours(
   p_tenant_id uuid,
   p_key text,
-  p_content jsonb
+  p_content jsonb,
+  p_is_locked boolean
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -357,10 +412,9 @@ begin
   perform from booking.tenants t where t.id = p_tenant_id for share nowait;
   perform booking_adoption.lock_now(p_tenant_id, array[v_row.staff_id, v_staff_id]);
 
-  if booking_adoption.is_to_be_written(v_row.id) then
-    return;
-  end if;
+  perform booking_adoption.wait_for_write('hours', p_tenant_id, p_key, v_row.id);
   if p_content is null then
+    perform booking_adoption.recheck_gone(v_row.id, p_is_locked);
     delete from booking.working_hours h where h.tenant_id = p_tenant_id and h.id = v_row.id;
     delete from booking_adoption.links k
     where k.tenant_id = p_tenant_id and k.section = 'hours' and k.external_id = p_key;

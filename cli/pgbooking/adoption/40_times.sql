@@ -17,6 +17,8 @@ as $$
       then coalesce(format('staff "%s" is not known here', i.content ->> 'staff'), 'staff is empty')
       when i.start_time is null then 'start is empty'
       when i.end_time is null then 'end is empty, and no service says how long it takes'
+      when i.start_time < '1900-01-01 00:00+00' or i.end_time >= '10000-01-01 00:00+00'
+      then 'it is not between the years 1900 and 9999'
       when i.end_time <= i.start_time then format(
         'it ends (%s) before it begins (%s)',
         booking.iso_time(i.end_time), booking.iso_time(i.start_time)
@@ -103,7 +105,6 @@ declare
   v_time booking_adoption.followed_time;
   v_row_id uuid := booking_adoption.row_of(p_tenant_id, p_section, p_key);
   v_busy booking.busy_times;
-  v_appointment booking.appointments;
   v_claim tstzrange;
 begin
   select t.* into v_time
@@ -134,16 +135,14 @@ begin
   );
 
   v_row_id := booking_adoption.row_of(p_tenant_id, p_section, p_key);
-  if booking_adoption.is_to_be_written(coalesce(v_row_id, (
+  perform booking_adoption.wait_for_write(p_section, p_tenant_id, p_key, coalesce(v_row_id, (
     select b.id from booking.busy_times b
     where b.tenant_id = p_tenant_id and b.source = v_source and b.external_id = p_key
-  ))) then
-    return;
-  end if;
+  )));
   if p_section = 'appointments' and v_row_id is not null then
-    select a.* into v_appointment
-    from booking.appointments a where a.tenant_id = p_tenant_id and a.id = v_row_id;
-    perform booking_adoption.follow_appointment(v_appointment, v_time, v_is_gone);
+    perform booking_adoption.follow_appointment(
+      p_tenant_id, v_row_id, p_key, v_time, v_is_gone, p_content is null
+    );
     return;
   end if;
 
@@ -152,11 +151,7 @@ begin
   where b.tenant_id = p_tenant_id
     and (b.id = v_row_id or (b.source = v_source and b.external_id = p_key));
   if v_is_gone then
-    -- Somebody who copies this person's calendar may still see the row that is being deleted.
-    if v_busy.id is null and p_content is null and not p_is_locked then
-      raise exception using
-        errcode = 'serialization_failure', message = 'it is gone, and may be being copied';
-    end if;
+    perform booking_adoption.recheck_gone(v_busy.id, p_is_locked or p_content is not null);
     delete from booking.busy_times b where b.tenant_id = p_tenant_id and b.id = v_busy.id;
     delete from booking_adoption.links k
     where k.tenant_id = p_tenant_id and k.section = p_section and k.external_id = p_key;
@@ -194,38 +189,64 @@ $$;
 
 -- What the old system says of an appointment that is one here, too. Raises where it cannot be so:
 -- the appointment stays as it was, and the row in the queue. Customers of pgbooking's own stay
--- theirs.
+-- theirs. History that the old system throws away is kept here.
 create or replace function booking_adoption.follow_appointment(
-  p_appointment booking.appointments,
+  p_tenant_id uuid,
+  p_id uuid,
+  p_key text,
   p_time booking_adoption.followed_time,
-  p_is_gone boolean
+  p_is_gone boolean,
+  p_is_deleted boolean
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 declare
-  v_status text := p_appointment.status;
+  v_status text;
+  v_is_over boolean;
+  v_shape_id uuid;
 begin
+  select a.status, a.end_time <= booking.now() into v_status, v_is_over
+  from booking.appointments a where a.tenant_id = p_tenant_id and a.id = p_id;
+  if p_is_deleted and v_is_over then
+    delete from booking_adoption.links k
+    where k.tenant_id = p_tenant_id and k.section = 'appointments' and k.external_id = p_key;
+    return;
+  end if;
   if p_is_gone then
     update booking.appointments a
     set status = 'cancelled', cancel_reason = coalesce(a.cancel_reason, 'cancelled there')
-    where a.tenant_id = p_appointment.tenant_id and a.id = p_appointment.id
-      and a.status <> 'cancelled';
+    where a.tenant_id = p_tenant_id and a.id = p_id and a.status <> 'cancelled';
     return;
   end if;
   if p_time.appointment_problem is not null then
     raise exception using errcode = 'check_violation', message = p_time.appointment_problem;
   end if;
+
+  insert into booking_adoption.links (tenant_id, section, external_id, row_id)
+  values (p_tenant_id, 'appointments', p_key, p_id)
+  on conflict do nothing;
   -- Not yet paid is pgbooking's to know.
   if not (v_status = 'pending' and p_time.status = 'confirmed') then
     v_status := p_time.status;
   end if;
+  -- A class is moved to its slot there.
+  select t.shape_id into v_shape_id
+  from booking.appointment_types t
+  where t.tenant_id = p_tenant_id and t.id = p_time.appointment_type_id and t.capacity > 1;
 
   update booking.appointments a
   set staff_id = p_time.staff_id, location_id = p_time.location_id,
     appointment_type_id = p_time.appointment_type_id, start_time = p_time.start_time,
-    end_time = p_time.end_time, status = v_status
-  where a.tenant_id = p_appointment.tenant_id and a.id = p_appointment.id
+    end_time = p_time.end_time, status = v_status,
+    shape_id = coalesce(v_shape_id, a.shape_id),
+    slot_id = coalesce(
+      booking.slot_id(
+        p_tenant_id, p_time.staff_id, p_time.location_id, p_time.start_time, v_shape_id
+      ),
+      a.slot_id
+    )
+  where a.tenant_id = p_tenant_id and a.id = p_id
     and (
       a.staff_id, a.location_id, a.appointment_type_id, a.start_time, a.end_time, a.status
     ) is distinct from (

@@ -15,13 +15,15 @@ declare
   v_section text;
   v_source text;
   v_rows jsonb;
+  v_kept text[];
+  v_known text[];
   v_time record;
   v_state text;
   v_error text;
   v_count integer;
   v_written integer := 0;
 begin
-  perform set_config('booking_adoption.is_writing', 'on', true);
+  perform set_config('booking_adoption.is_writing', 'here', true);
   select t.external_id, s.external_id into strict v_tenant, v_staff
   from booking_adoption.tenants t
   join booking.staff s on s.tenant_id = t.tenant_id
@@ -58,6 +60,23 @@ begin
       end;
     end loop;
 
+    -- By arrays, which are hashed: nobody knows how many rows a function returns. What cannot be
+    -- read takes the time that it had; what is still to be written there is not undone.
+    v_kept := array(
+      select t.external_id
+      from booking_adoption.times_of(p_tenant_id, v_rows) t
+      where t.status <> 'cancelled'
+      union
+      select q.external_id
+      from booking_adoption.queue q
+      where q.section = v_section and q.tenant = v_tenant and q.row_id is not null
+        and q.external_id is not null
+    );
+    v_known := array(
+      select b.external_id
+      from booking.busy_times b
+      where b.tenant_id = p_tenant_id and b.source = v_source and b.external_id is not null
+    );
     with wanted as materialized (
       select t.external_id, c.claim
       from booking_adoption.times_of(p_tenant_id, v_rows) t
@@ -68,11 +87,12 @@ begin
       ) as c
       where t.problem is null and t.status <> 'cancelled'
         and booking_adoption.row_of(p_tenant_id, v_section, t.external_id) is null
+        and not booking_adoption.is_to_be_written(v_section, p_tenant_id, t.external_id, null)
     ),
     gone as (
       delete from booking.busy_times b
       where b.tenant_id = p_tenant_id and b.staff_id = p_staff_id and b.source = v_source
-        and not exists (select from wanted w where w.external_id = b.external_id)
+        and b.external_id <> all (v_kept)
       returning b.id
     ),
     changed as (
@@ -90,10 +110,7 @@ begin
       )
       select p_tenant_id, p_staff_id, lower(w.claim), upper(w.claim), v_source, w.external_id
       from wanted w
-      where not exists (
-        select from booking.busy_times b
-        where b.tenant_id = p_tenant_id and b.source = v_source and b.external_id = w.external_id
-      )
+      where w.external_id <> all (v_known)
       -- Somebody gives it to another person just now.
       on conflict (tenant_id, source, external_id) do nothing
       returning id
@@ -129,22 +146,15 @@ $$;
 -- Every row that an old table has, and every one that was taken over from it, in order.
 create or replace function booking_adoption.keys_to_copy(p_section text)
 returns table (tenant text, external_id text)
-language plpgsql stable parallel safe
+language sql volatile parallel unsafe
 set search_path = ''
 as $$
-begin
-  return query execute format(
-    $query$
-      select v.content ->> 'tenant', v.content ->> 'external_id' from booking_adoption.%I v
-      union
-      select t.external_id, k.external_id
-      from booking_adoption.tenants t
-      cross join lateral booking_adoption.known_keys(%L, t.tenant_id) as k(external_id)
-      order by 1, 2
-    $query$,
-    'old_' || p_section, p_section
-  );
-end
+  select k.tenant, k.external_id from booking_adoption.old_keys(p_section) k
+  union
+  select t.external_id, k.external_id
+  from booking_adoption.tenants t
+  cross join lateral booking_adoption.known_keys(p_section, t.tenant_id) as k(external_id)
+  order by 1, 2
 $$;
 
 -- Follows a row, which nobody changes meanwhile; if that fails it goes to the queue. Waits for
@@ -158,7 +168,7 @@ declare
   v_state text;
   v_error text;
 begin
-  perform set_config('booking_adoption.is_writing', 'on', true);
+  perform set_config('booking_adoption.is_writing', 'copying', true);
   perform booking_adoption.follow_row(p_section, p_tenant, p_key, p_lock => true);
 exception when others then
   get stacked diagnostics v_state = returned_sqlstate, v_error = message_text;
@@ -174,7 +184,7 @@ language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 begin
-  perform set_config('booking_adoption.is_writing', 'on', true);
+  perform set_config('booking_adoption.is_writing', 'here', true);
   with wanted as (
     select t.id
     from booking.staff s
@@ -237,8 +247,9 @@ as $$
 declare
   v_keys text[];
   v_rows jsonb;
+  v_count integer;
 begin
-  perform set_config('booking_adoption.is_writing', 'on', true);
+  perform set_config('booking_adoption.is_writing', 'here', true);
   perform booking_adoption.copy_calendar(p_tenant_id, p_staff_id);
   update booking_adoption.calendars c
   set is_switched = true, is_written = true
@@ -256,7 +267,17 @@ begin
   cross join lateral booking_adoption.find_rows_of('appointments', t.external_id, s.external_id) r
   where t.tenant_id = p_tenant_id and s.id = p_staff_id
     and r.content ->> 'external_id' = any (v_keys);
-  return booking_adoption.book(p_tenant_id, v_rows);
+  v_count := booking_adoption.book(p_tenant_id, v_rows);
+
+  -- What was booked here before goes there.
+  perform booking_adoption.write('appointments', false, to_jsonb(a))
+  from booking.appointments a
+  where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.status <> 'cancelled'
+    and a.end_time > booking.now() and not exists (
+      select from booking_adoption.links k
+      where k.tenant_id = a.tenant_id and k.section = 'appointments' and k.row_id = a.id
+    );
+  return v_count;
 end
 $$;
 
@@ -314,7 +335,7 @@ as $$
 declare
   v_ids uuid[];
 begin
-  perform set_config('booking_adoption.is_writing', 'on', true);
+  perform set_config('booking_adoption.is_writing', 'here', true);
   -- Rows before the calendar, as everywhere.
   perform
   from booking.appointments a
@@ -332,6 +353,7 @@ begin
     where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.source = 'legacy'
       and a.status <> 'cancelled' and a.end_time > booking.now()
       and a.payment_status = 'not_required' and a.manage_token_hash is null
+      and not booking_adoption.is_to_be_written('appointments', p_tenant_id, k.external_id, a.id)
       and not exists (
         select from booking.events e
         where e.tenant_id = a.tenant_id and e.appointment_id = a.id and e.processed_at is null
@@ -356,33 +378,34 @@ end
 $$;
 
 -- Takes the next row of the queue, and returns 1; 0 when none is due. Only one session at a time
--- works the queue off.
+-- works the queue off. Whoever runs the jobs need not be the role that has installed this.
 create or replace function booking_adoption.follow_queued() returns integer
-language plpgsql volatile parallel unsafe
+language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 set lock_timeout = '10ms'
 as $$
 declare
   c_worker constant integer := hashtext('booking_adoption.queue');
+  v_now timestamptz := booking.now();
   v_entry booking_adoption.queue;
   v_last bigint;
   v_state text;
   v_error text;
 begin
-  perform set_config('booking_adoption.is_writing', 'on', true);
+  perform set_config('booking_adoption.is_writing', 'here', true);
   if not pg_try_advisory_xact_lock(c_worker) then
     return 0;
   end if;
   select q.* into v_entry
   from booking_adoption.queue q
-  where q.retry_at <= booking.now()
+  where q.retry_at <= v_now
   order by q.retry_at, q.id
   limit 1;
   if not found then
     return 0;
   end if;
   -- Every entry of this row up to here; those that come later are told of something later.
-  select max(q.id) into v_last
+  select max(q.id), bool_or(q.is_deleted) into v_last, v_entry.is_deleted
   from booking_adoption.queue q
   where q.section = v_entry.section and q.external_id is not distinct from v_entry.external_id
     and q.tenant is not distinct from v_entry.tenant
@@ -391,16 +414,11 @@ begin
   begin
     if v_entry.external_id is null and v_entry.row_id is null then
       raise exception using
-        errcode = 'no_data_found',
-        message = format('what was written is not known: %s', v_entry.last_error),
-        hint = 'Correct the map, and run pgbooking adopt --map … --apply.';
+        errcode = coalesce(v_entry.sqlstate, 'no_data_found'), message = v_entry.last_error;
     elsif v_entry.row_id is not null then
+      perform set_config('booking_adoption.is_writing', 'there ' || v_entry.section, true);
       perform booking_adoption.write_row(
-        v_entry.section, t.tenant_id, v_entry.row_id,
-        coalesce(
-          v_entry.external_id,
-          booking_adoption.key_of(v_entry.section, t.tenant_id, v_entry.row_id, null)
-        )
+        v_entry.section, t.tenant_id, v_entry.row_id, v_entry.external_id, v_entry.is_deleted
       )
       from booking_adoption.tenants t where t.external_id = v_entry.tenant;
     elsif v_entry.section = 'calendars' then
@@ -425,9 +443,9 @@ begin
   if v_error is not null then
     update booking_adoption.queue q
     set attempts = v_entry.attempts + 1, sqlstate = v_state, last_error = v_error,
-      retry_at = booking.now() + case
+      retry_at = v_now + case
         -- Somebody was writing it: not the row's fault.
-        when v_state = '55P03' then interval '1 second'
+        when v_state in ('55P03', '40001') then interval '1 second'
         else interval '1 minute' * least(2 ^ (v_entry.attempts + 1), 64)
       end
     where q.id = v_last;

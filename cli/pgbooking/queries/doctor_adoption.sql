@@ -1,9 +1,14 @@
 -- Rows that are not in step while a live system is moved over. Its job takes them every minute.
 with queue as (
-  select count(*) filter (where q.attempts > 0 and q.sqlstate <> '55P03') as failing,
-    booking.now() - min(q.queued_at) filter (where q.attempts = 0) as age,
-    count(*) filter (where q.attempts = 0) as waiting
-  from (select * from booking_adoption.queue order by id limit 100000) q
+  select count(*) filter (where q.attempts > 0 and q.sqlstate not in ('55P03', '40001')) as failing,
+    booking.now() - min(q.queued_at) filter (where q.waits) as age,
+    count(*) filter (where q.waits) as waiting
+  from (
+    select q.*, q.attempts = 0 or q.sqlstate in ('55P03', '40001') as waits
+    from booking_adoption.queue q
+    order by q.id
+    limit 100000
+  ) q
 )
 select 'adoption' as "check", 'failure' as level,
   format('%%s rows of the old system and pgbooking are not in step.', q.failing) as message,
