@@ -54,6 +54,7 @@ ROUND_TRIPS = "tests/cli/test_calendar_round_trips.py"
 EXPORTING = "tests/cli/test_exporting.py"
 FOLLOWING = "tests/adoption/test_following.py"
 SWITCHING = "tests/adoption/test_switching.py"
+HARD = "tests/adoption/test_hard_cases.py"
 
 
 @dataclass(frozen=True)
@@ -1092,8 +1093,8 @@ MUTATIONS = [
         (
             (
                 "cli/pgbooking/adoption/20_follow.sql",
-                "exception when query_canceled or assert_failure or others then",
-                "exception when query_canceled then",
+                "      when query_canceled or assert_failure or others then\n",
+                "      when query_canceled then\n",
             ),
         ),
         FOLLOWING,
@@ -1103,8 +1104,8 @@ MUTATIONS = [
         (
             (
                 "cli/pgbooking/adoption/20_follow.sql",
-                "    or current_setting('transaction_isolation') <> 'read committed'\n",
-                "",
+                "    or v_writing <> '' or current_setting('transaction_isolation') <> 'read committed'\n",
+                "    or v_writing <> ''\n",
             ),
         ),
         FOLLOWING,
@@ -1114,19 +1115,30 @@ MUTATIONS = [
         (
             (
                 "cli/pgbooking/adoption/20_follow.sql",
-                "if p_tenant is not null and v_content ->> 'tenant' is distinct from p_tenant then",
-                "if false then",
+                "    if v_content ->> 'tenant' <> v_tenant then\n",
+                "    if false then\n",
             ),
         ),
         FOLLOWING,
+    ),
+    Mutation(
+        "adoption: rows that give way to each other are tried once",
+        (
+            (
+                "cli/pgbooking/adoption/20_follow.sql",
+                "    exit when array_remove(v_keys, null) = '{}';",
+                "    exit;",
+            ),
+        ),
+        HARD,
     ),
     Mutation(
         "adoption: a stale old row undoes what happened here",
         (
             (
                 "cli/pgbooking/adoption/20_follow.sql",
-                "exists (select from booking_adoption.queue q where q.row_id = p_row_id)",
-                "false",
+                "  if booking_adoption.is_to_be_written(p_section, p_tenant_id, p_key, p_row_id) then\n",
+                "  if false then\n",
             ),
         ),
         SWITCHING,
@@ -1135,12 +1147,34 @@ MUTATIONS = [
         "adoption: a row that is deleted while it is copied stays",
         (
             (
-                "cli/pgbooking/adoption/40_times.sql",
-                "if v_busy.id is null and p_content is null and not p_is_locked then",
-                "if false then",
+                "cli/pgbooking/adoption/30_master_data.sql",
+                "  if p_id is null and not p_is_locked then\n",
+                "  if false then\n",
             ),
         ),
         FOLLOWING,
+    ),
+    Mutation(
+        "adoption: a zone that changes moves nothing",
+        (
+            (
+                "cli/pgbooking/adoption/30_master_data.sql",
+                "    perform booking_adoption.copy_later(v_tenant_id);\n",
+                "    null;\n",
+            ),
+        ),
+        HARD,
+    ),
+    Mutation(
+        "adoption: history that is thrown away is cancelled",
+        (
+            (
+                "cli/pgbooking/adoption/40_times.sql",
+                "  if p_is_deleted and v_is_over then\n",
+                "  if false then\n",
+            ),
+        ),
+        HARD,
     ),
     Mutation(
         "adoption: a local time is written that means another instant",
@@ -1152,6 +1186,17 @@ MUTATIONS = [
             ),
         ),
         SWITCHING,
+    ),
+    Mutation(
+        "adoption: a move here comes before a cancellation there",
+        (
+            (
+                "cli/pgbooking/adoption/50_write.sql",
+                "    and booking_adoption.find_row(p_section, v_old_key, false) ->> 'status' = 'cancelled'\n",
+                "    and false\n",
+            ),
+        ),
+        HARD,
     ),
     Mutation(
         "adoption: after --back nothing more is written",
@@ -1169,11 +1214,22 @@ MUTATIONS = [
         (
             (
                 "cli/pgbooking/adoption/60_steps.sql",
-                "      and a.payment_status = 'not_required' and a.manage_token_hash is null\n      and not exists (",
-                "      and a.payment_status = 'not_required' and a.manage_token_hash is null\n      and true or not exists (",
+                " and e.processed_at is null\n",
+                " and false\n",
             ),
         ),
         SWITCHING,
+    ),
+    Mutation(
+        "adoption: --back turns back what is not written yet",
+        (
+            (
+                "cli/pgbooking/adoption/60_steps.sql",
+                "      and not booking_adoption.is_to_be_written('appointments', p_tenant_id, k.external_id, a.id)\n",
+                "",
+            ),
+        ),
+        HARD,
     ),
     Mutation(
         "adoption: a dry run is kept",
@@ -1185,6 +1241,28 @@ MUTATIONS = [
             ),
         ),
         SWITCHING,
+    ),
+    Mutation(
+        "adoption: old rows are held while a calendar is waited for",
+        (
+            (
+                "cli/pgbooking/adopt_sql.py",
+                '                    "deferrable initially deferred",\n',
+                '                    "not deferrable",\n',
+            ),
+        ),
+        HARD,
+    ),
+    Mutation(
+        "adoption: a check at the end fails the booking",
+        (
+            (
+                "cli/pgbooking/adopt_sql.py",
+                "                \"  execute format('set constraints %s immediate', v_deferred);\",\n",
+                "",
+            ),
+        ),
+        HARD,
     ),
     Mutation(
         "adoption: the old system waits for a calendar",

@@ -39,7 +39,6 @@ def test_every_query_says_tenant_unless_it_is_about_the_installation() -> None:
         "adopt_old_table",
         "adopt_only_tenant",
         "adopt_queue_due",
-        "adopt_trigger_exists",
         "adopt_triggers",
         "demo_call_as",
         "doctor_adoption",

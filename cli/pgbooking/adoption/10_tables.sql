@@ -20,9 +20,10 @@
 -- Who leads. Until a calendar is switched, the old system does, and its appointments are busy times
 -- here. Afterwards pgbooking does: they are appointments, as far as they can be, and triggers on
 -- pgbooking's tables write what happens back into the old ones (write_changed), under the same
--- rules, and at the very end of the transaction: who holds an old row waits for no calendar. What still comes from the old side is followed as before. A row of pgbooking's own that
--- the old table has, too, stands in links. booking_adoption.is_writing says what this session
--- writes ('here', or 'there' and the section), and keeps a change from coming back.
+-- rules, and at the very end of the transaction: who holds an old row waits for no calendar. What
+-- still comes from the old side is followed as before. A row of pgbooking's own that the old table
+-- has, too, stands in links. booking_adoption.is_writing says what this session writes ('here', or
+-- 'there' and the section), and keeps a change from coming back.
 --
 -- No foreign keys lead into "booking", so that nothing here holds up its migrations.
 

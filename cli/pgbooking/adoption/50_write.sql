@@ -1,9 +1,9 @@
 -- From pgbooking to the old tables, of calendars that are or were switched, and of rows that both
 -- have.
 
--- Trigger on pgbooking's tables; its argument is the section. Deferred: it runs when everything else
--- of the transaction is done and every calendar locked, so that no old row is held by somebody who
--- waits. Runs as the role that has installed it.
+-- Trigger on pgbooking's tables; its argument is the section. Deferred: it runs when everything
+-- else of the transaction is done and every calendar locked, so that no old row is held by somebody
+-- who waits. Runs as the role that has installed it.
 create or replace function booking_adoption.write_changed() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
