@@ -1277,6 +1277,11 @@ MUTATIONS = [
                 "set search_path = ''\nset lock_timeout = '10ms'\n",
                 "set search_path = ''\n",
             ),
+            (
+                "cli/pgbooking/adopt_sql.py",
+                "security definer\\nset lock_timeout = '10ms'",
+                "security definer",
+            ),
         ),
         FOLLOWING,
     ),
