@@ -134,6 +134,7 @@ def started_server(config: pytest.Config) -> Server:
         handed_over = getattr(config, "workerinput", {}).get("pgbooking_server")
         if handed_over:
             config.stash[SERVER] = Server(**handed_over)
+            config.add_cleanup(config.stash[SERVER].close)
         else:
             running = contextlib.ExitStack()
             config.add_cleanup(running.close)

@@ -37,6 +37,9 @@ CLOCK = ("--now", NOW.replace(" ", "T"))
 ANNA, BEN, CARLA, DAVE = 1, 2, 3, 4
 CUT, COLOUR = 1, 2
 
+# How far ahead they are published: each weekday, and what is booked in these tests.
+DAYS, USUAL_DAYS = 7, 60
+
 
 @dataclass
 class Legacy:
@@ -146,13 +149,20 @@ def adopted_template(server: Server) -> Iterator[str]:
             set_clock(db)
             name = db.info.dbname
             make_legacy(db)
+            look_ahead(db, DAYS)
         with connected(url, now=datetime.fromisoformat(NOW)) as connection, progress_bar() as bar:
             report = adopt.apply(connection, load_map(MAP), bar, 0.5)
         assert report.is_complete
         with psycopg.connect(url, autocommit=True) as db:
-            set_clock(db)
-            db.execute("update booking.tenants set booking_horizon_days = 9")
+            look_ahead(db, USUAL_DAYS)
         yield name
+
+
+def look_ahead(db: psycopg.Connection[Any], days: int) -> None:
+    """Tenants that are made from now on are published so many days ahead."""
+    db.execute(
+        f"alter table booking.tenants alter booking_horizon_days set default {days}".encode()
+    )
 
 
 def make_legacy(db: psycopg.Connection[Any]) -> None:

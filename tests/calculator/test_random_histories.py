@@ -81,16 +81,27 @@ class History:
             for code, capacity in (("one", 1), ("two", 1), ("class", 3))
         ]
         self.staff = [self.insert("staff", display_name="S") for _ in range(2)]
-        for person in self.staff:
-            for type_id in self.types:
-                self.assign(person, type_id)
+        # One statement for all, and one for a week: each would publish everything anew.
+        self.run(
+            "insert into booking.staff_appointment_types (tenant_id, staff_id, appointment_type_id)"
+            " select %s, s, t from unnest(%s::uuid[]) as s, unnest(%s::uuid[]) as t",
+            self.tenant,
+            self.staff,
+            self.types,
+        )
         # By day, over night, round the clock, and until midnight.
         shifts = [("09:00", "17:00"), ("21:30", "05:15"), ("00:00", "00:00"), ("18:00", "24:00")]
         for person in self.staff:
             start, end = rng.choice(shifts)
             location = rng.choice(self.locations)
-            for weekday in range(1, 8):
-                self.add_working_hours(person, location, weekday, start, end)
+            self.run(
+                "insert into booking.working_hours"
+                " (tenant_id, id, staff_id, location_id, weekday, start_time, end_time)"
+                " select %s, i.id, %s, %s, i.weekday, %s, %s"
+                " from unnest(%s::uuid[]) with ordinality as i (id, weekday)",
+                *(self.tenant, person, location, start, end),
+                [self.new_id() for _ in range(7)],
+            )
 
     # Writing
 

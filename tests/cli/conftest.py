@@ -99,15 +99,7 @@ def start(database_url: str) -> Iterator[Start]:
     def start_command(
         *arguments: object, stdout: int = subprocess.PIPE, stdin: TextIO | None = None
     ) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pgbooking.app", *map(str, arguments)],
-            env=os.environ
-            | {"DATABASE_URL": database_url, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = process_of(database_url, *arguments, stdout=stdout, stdin=stdin)
         started.append(process)
         return process
 
@@ -130,9 +122,26 @@ def interrupted_when_blocked(start: Start, db: psycopg.Connection) -> Run:
     return run_command
 
 
-def answer_of(process: subprocess.Popen[str]) -> Answer:
+def process_of(
+    database_url: str,
+    *arguments: object,
+    stdout: int = subprocess.PIPE,
+    stdin: TextIO | None = None,
+) -> subprocess.Popen[str]:
+    """A command in a process of its own, in that database."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pgbooking.app", *map(str, arguments)],
+        env=os.environ | {"DATABASE_URL": database_url, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def answer_of(process: subprocess.Popen[str], seconds: float = 30) -> Answer:
     """What a started command answers, once it has ended. No traceback may reach the user."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=seconds)
     assert "Traceback" not in err
     return Answer(process.returncode, out, err)
 

@@ -7,15 +7,25 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, answer_of, process_of
 from tests.postgres import Server
 
 
-@pytest.fixture
-def demo(run: Run, empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(scope="module")
+def demo_url(server: Server) -> Iterator[str]:
+    """A database in which nothing but demonstrations has been."""
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def demo(demo_url: str) -> str:
     """What a first demonstration prints, in a database where pgbooking has never been."""
-    monkeypatch.setenv("DATABASE_URL", empty_database_url)
-    answer = run("demo")
+    process = process_of(demo_url, "demo")
+    try:
+        answer = answer_of(process, seconds=120)
+    finally:
+        process.kill()
     assert answer.code == 0, answer.err
     return answer.out
 
@@ -103,11 +113,11 @@ def test_a_role_that_may_not_become_its_callers_is_told_so_before_anything_is_ma
 
 
 def test_a_second_demonstration_goes_on_with_the_same_tenant(
-    demo: str, run: Run, empty_database_url: str
+    demo: str, demo_url: str, run_without_database: Run
 ) -> None:
     assert demo
-    again = run("demo")
+    again = run_without_database("demo", "--database-url", demo_url)
     assert again.code == 0
     assert "is there from an earlier demonstration" in again.out
-    with psycopg.connect(empty_database_url) as connection:
+    with psycopg.connect(demo_url) as connection:
         assert connection.execute("select from booking.tenants").rowcount == 1

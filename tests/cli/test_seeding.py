@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from pgbooking import app
+from pgbooking.seed import PUBLISHED_AT_ONCE
 from tests.cli.conftest import Run
 from tests.postgres import Server
 
@@ -33,7 +34,9 @@ order by 1, 2, 3, 4, 5, 6, 7
 
 
 def test_seeded_tenants_of_all_alignments_are_exact_by_both_calculators(run: Run) -> None:
-    seeded = run("seed", "--tenants", 3, "--locations", 2, "--services", 7, "--now", NOW, "--json")
+    # Of three people one is on vacation and one has a season of other hours; so with more of them.
+    sizes = ("--tenants", 3, "--staff", 3, "--locations", 2, "--services", 7)
+    seeded = run("seed", *sizes, "--now", NOW, "--json")
     assert seeded.code == 0, seeded.err
     assert [each["slot_alignment"] for each in seeded.json] == ["window", "clock", "gapless"]
     verified = run("verify", "--independent", "--now", NOW, "--json")
@@ -60,7 +63,8 @@ def test_sizes_are_as_asked_for(run: Run, db: psycopg.Connection) -> None:
 def test_more_people_than_are_refreshed_at_once_are_published_and_not_left_queued(
     run: Run, db: psycopg.Connection
 ) -> None:
-    assert run("seed", "--staff", 23, "--appointments-per-staff", 5, "--now", NOW).code == 0
+    sizes = ("--staff", PUBLISHED_AT_ONCE + 3, "--services", 1, "--appointments-per-staff", 5)
+    assert run("seed", *sizes, "--now", NOW).code == 0
     assert counted(db, "refresh_queue") == 0
     assert run("verify", "--now", NOW, "--json").json["differences"] == 0
 
@@ -68,11 +72,13 @@ def test_more_people_than_are_refreshed_at_once_are_published_and_not_left_queue
 def test_the_same_random_seed_on_the_same_day_makes_the_same(
     server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sizes = ("--tenants", "2", "--services", "3")
+
     def contents(random_seed: str) -> list[tuple[Any, ...]]:
         with server.database(server.template) as url:
             monkeypatch.setenv("DATABASE_URL", url)
             with pytest.raises(SystemExit):
-                app.main(["seed", "--tenants", "2", "--random-seed", random_seed, "--now", NOW])
+                app.main(["seed", *sizes, "--random-seed", random_seed, "--now", NOW])
             with psycopg.connect(url) as connection:
                 return connection.execute(CONTENTS).fetchall()
 
