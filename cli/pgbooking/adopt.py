@@ -256,7 +256,8 @@ def back(
     """From now on the old system leads again, a calendar a transaction."""
     _check_installed(connection)
     report = AdoptionReport("back", dry_run)
-    _follow_queue(connection, bar)
+    if not dry_run:
+        _follow_queue(connection, bar)
     missing = [each for each in _queue(connection) if each.row_id is not None]
     if missing:
         raise Problem(
@@ -635,7 +636,8 @@ DONE = {
     "switch": "pgbooking leads {calendars:,} calendars; {changed:,} appointments booked.",
     "back": "The old system leads {calendars:,} calendars again; {changed:,} appointments are busy "
     "times.",
-    "finish": "The mirror is gone. Both systems keep what they have.",
+    "finish": "The mirror is gone. Both systems keep what they have. Where pg_cron runs the jobs: "
+    "pgbooking jobs install",
 }
 SHOWN = 20
 

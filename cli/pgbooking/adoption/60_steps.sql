@@ -39,8 +39,7 @@ begin
     select coalesce(jsonb_agg(r.content), '[]') into v_rows
     from booking_adoption.find_rows_of(v_section, v_tenant, v_staff) r;
 
-    -- Each of these by itself: appointments that both have, what cannot be read, and, where
-    -- pgbooking leads, whatever may become an appointment.
+    -- Each of these by itself: what both have, and what cannot be read.
     for v_time in
       select t.external_id, t.content
       from booking_adoption.times_of(p_tenant_id, v_rows) t
@@ -127,8 +126,9 @@ begin
         from booking_adoption.links k
         join booking.appointments a on a.tenant_id = k.tenant_id and a.id = k.row_id
         where k.tenant_id = p_tenant_id and k.section = v_section and a.staff_id = p_staff_id
-          and a.status <> 'cancelled' and booking_adoption.find_row(v_section, k.external_id, false)
-            is null
+          and a.status <> 'cancelled'
+          and not booking_adoption.is_to_be_written(v_section, p_tenant_id, k.external_id, a.id)
+          and booking_adoption.find_row(v_section, k.external_id, false) is null
       loop
         perform booking_adoption.follow_time(
           p_tenant_id, v_section, v_time.external_id, null, true
