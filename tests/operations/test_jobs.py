@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from pgbooking.jobs import cron_name
-from tests.cli.conftest import Answer, Run, run
+from tests.cli.conftest import Answer, Run, run, run_without_database
 from tests.conftest import Connect
 from tests.operations.job_work import JOBS, queue
 from tests.salon import Salon
 
-__all__ = ["run"]
+__all__ = ["run", "run_without_database"]
 
 Session = psycopg.Connection[Any]
 

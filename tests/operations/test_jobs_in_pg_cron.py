@@ -14,12 +14,12 @@ from pgbooking import jobs, migrate
 from pgbooking.connection import connected
 from pgbooking.errors import Problem
 from tests import postgres
-from tests.cli.conftest import Answer, Run, run
+from tests.cli.conftest import Answer, Run, run, run_without_database
 from tests.operations.cron_server import cron_server
 from tests.operations.job_work import JOBS
 from tests.postgres import Server
 
-__all__ = ["run"]
+__all__ = ["run", "run_without_database"]
 
 Session = psycopg.Connection[Any]
 
