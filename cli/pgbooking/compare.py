@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -60,7 +60,7 @@ class Cause:
 class Comparison(TenantReport):
     """A tenant's comparison: `slots` are ours, `old_starts` the other system's on those dates."""
 
-    compared_with: str = "legacy"
+    recorded_by: ClassVar = "compare_record_run"
     unit: str = "line"
     from_date: date | None = None
     to_date: date | None = None

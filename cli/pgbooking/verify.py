@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -61,7 +61,7 @@ class TenantReport:
     slots: int = 0
     seconds: float = 0.0
     repaired: int | None = None
-    compared_with: str = "calculator"
+    recorded_by: ClassVar = "verify_record_run"
     differences: list[Difference] = field(default_factory=list)
 
 
@@ -447,7 +447,7 @@ def record(
     with connection.transaction():
         report.run_id = fetch_value(
             connection,
-            "verify_record_run",
+            report.recorded_by,
             tenant_id=report.tenant_id,
             started_at=report.started_at,
             is_independent=report.is_independent,
@@ -455,7 +455,6 @@ def record(
             calendars_queued=report.calendars_queued,
             slots=report.slots,
             differences=len(differences),
-            compared_with=report.compared_with,
         )
         copy_rows(
             connection,

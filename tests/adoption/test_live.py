@@ -300,7 +300,8 @@ def look(legacy: Legacy, gate: Gate, programs: list[OldProgram], website: list[W
         settle(legacy)
         listed = {key for section, key, _ in legacy.queue() if section == "appointments"}
         different = {each[0] for each in legacy.strangers()}
-        assert different <= listed
+        assert different <= listed, legacy.queue()
+        assert None not in listed, legacy.queue()
         assert legacy.run("verify", "--independent").code == 0
 
         there = {
