@@ -79,6 +79,7 @@ comment on table booking_adoption.links is
   'Rows of pgbooking''s own that an old table has, too: appointments, and hours and busy times that
 were made here.';
 
+-- vacuum would lock it to give its empty end back, and who writes to it does not wait.
 create table booking_adoption.queue (
   id bigint generated always as identity primary key,
   section text not null,
@@ -91,7 +92,7 @@ create table booking_adoption.queue (
   retry_at timestamptz not null default '-infinity',
   sqlstate text,
   last_error text
-);
+) with (vacuum_truncate = off);
 
 comment on table booking_adoption.queue is
   'Rows that are not in step: of the old system (external_id), or of pgbooking (row_id) that the old
