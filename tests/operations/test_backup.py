@@ -143,7 +143,17 @@ def book_and_cancel(db: Session, load: Load) -> None:
         **wanted,
     )
     assert booked.success
-    earlier = next(booking for client in load.clients for booking in client.bookings)
+    # Others may have cancelled it by hand since.
+    live = db.execute(
+        "select id from booking.appointments"
+        " where status in ('pending', 'confirmed') and start_time > booking.now()"
+    ).fetchall()
+    earlier = next(
+        booking
+        for client in load.clients
+        for booking in client.bookings
+        if (booking.appointment_id,) in live
+    )
     cancelled = api.call(
         "cancel_appointment",
         appointment_id=earlier.appointment_id,
