@@ -622,6 +622,10 @@ def _calendars(connection: psycopg.Connection, tenants: list[TenantState]) -> li
 def _with_state(
     connection: psycopg.Connection, report: AdoptionReport, tenant: str | None
 ) -> AdoptionReport:
+    # Ctrl-C can leave a statement running, and then nothing more can be asked here.
+    if connection.info.transaction_status is psycopg.pq.TransactionStatus.ACTIVE:
+        connection.close()
+        return report
     report.tenants = _tenants(connection, tenant)
     for each in _queue(connection):
         if each.is_failing:
