@@ -1,10 +1,10 @@
 -- The schema "booking_adoption": what follows an old system's tables while pgbooking takes over
 -- from it. Made by `pgbooking adopt --apply`, dropped whole by `pgbooking adopt --finish`. The
--- views and functions that know the old tables are written from the map; what stands in these files
--- is the same for everyone.
+-- functions that know the old tables are written from the map; what stands in these files is the
+-- same for everyone.
 --
 -- How it follows. A trigger on each old table tells which rows were written (follow), in the old
--- system's own transaction. There each row is read through its view, in the map's terms, and
+-- system's own transaction. There each row is read anew (find_row), in the map's terms, and
 -- pgbooking is made to agree (follow_row), so that what is published is exact at its commit. That
 -- transaction must never fail or wait because of us:
 --
