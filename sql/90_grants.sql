@@ -121,6 +121,7 @@ grant execute on function booking.attempt to anon, authenticated, service_role;
 grant execute on function booking.answer to anon, authenticated, service_role;
 
 grant execute on function api.reserve_slot to anon, authenticated, service_role;
+grant execute on function api.reserve_time to anon, authenticated, service_role;
 grant execute on function api.get_reservations to anon, authenticated, service_role;
 grant execute on function api.release_slot to anon, authenticated, service_role;
 grant execute on function api.reschedule_appointment to anon, authenticated, service_role;
@@ -128,6 +129,7 @@ grant execute on function api.cancel_appointment to anon, authenticated, service
 
 grant execute on function api.get_tenant to anon, authenticated, service_role;
 grant execute on function api.get_available_slots to anon, authenticated, service_role;
+grant execute on function api.get_available_times to anon, authenticated, service_role;
 grant execute on function api.get_next_available to anon, authenticated, service_role;
 
 grant execute on function api.create_appointment to authenticated, service_role;

@@ -27,6 +27,7 @@ RACES = "tests/concurrency/test_two_sessions.py"
 ANON = "tests/rls/test_anonymous_reads.py"
 EXAMPLES = "tests/calculator/test_examples.py"
 RESERVING = "tests/booking/test_reserving_a_slot.py"
+RESERVING_TIMES = "tests/booking/test_reserving_a_time.py"
 RELEASING = "tests/booking/test_releasing_a_slot.py"
 CREATING = "tests/booking/test_creating_an_appointment.py"
 IDEMPOTENCY = "tests/booking/test_idempotency.py"
@@ -37,6 +38,12 @@ GROUPS = "tests/booking/test_group_slots.py"
 AUDIT = "tests/booking/test_audit_log.py"
 EVENTS = "tests/booking/test_events.py"
 CLEANING = "tests/booking/test_cleaning_up_holds.py"
+PRICES = "tests/booking/test_prices.py"
+CUSTOMER_LIMIT = "tests/booking/test_customer_limit.py"
+TRAVEL = "tests/booking/test_travel_times.py"
+DAY_LIMITS = "tests/booking/test_day_limits.py"
+COMPACT = "tests/booking/test_compact_schedules.py"
+HYBRID = "tests/concurrency/test_hybrid.py"
 BOOKING_RACES = "tests/concurrency/test_booking_races.py"
 TAIL = "tests/cli/test_events.py"
 VERIFYING = "tests/cli/test_verifying.py"
@@ -252,7 +259,13 @@ MUTATIONS = [
     ),
     Mutation(
         "holds survive the appointment that beats them",
-        (("sql/30_slots/drop_beaten_holds.sql", "and h.claim && c.claim\n", "and false\n"),),
+        (
+            (
+                "sql/30_slots/drop_beaten_holds.sql",
+                "  where h.tenant_id = p_tenant_id and h.id = n.id\n",
+                "  where false\n",
+            ),
+        ),
         RAW,
     ),
     Mutation(
@@ -296,7 +309,7 @@ MUTATIONS = [
         (
             (
                 "sql/20_calculator/calculate_slots.sql",
-                "        and upper(b.period) + o.buffer_before < c.ends_at\n",
+                "        and ending.origin < c.ends_at\n",
                 "",
             ),
         ),
@@ -341,8 +354,8 @@ MUTATIONS = [
         (
             (
                 "sql/40_booking/reserve_slot.sql",
-                "      and h.claim && v_claim and h.slot_id <> p_slot.id\n",
-                "      and false\n",
+                "    where h.session_hash <> p_session_hash;\n",
+                "    where false;\n",
             ),
             (
                 "migrations/0005.appointments_and_slots.sql",
@@ -358,9 +371,9 @@ MUTATIONS = [
         "an expired hold still blocks",
         (
             (
-                "sql/40_booking/reserve_slot.sql",
-                "and h.expires_at > v_now and h.session_hash <> p_session_hash;",
-                "and h.session_hash <> p_session_hash;",
+                "sql/40_booking/holds_in_the_way.sql",
+                "    and h.slot_id <> p_slot_id and h.expires_at > booking.now()\n",
+                "    and h.slot_id <> p_slot_id\n",
             ),
         ),
         f"{RESERVING}::test_an_expired_hold_is_free_at_once_for_an_overlapping_slot",
@@ -381,12 +394,66 @@ MUTATIONS = [
         (
             (
                 "sql/40_booking/reserve_slot.sql",
-                "  perform pg_advisory_xact_lock(hashtextextended(\n"
-                "    p_slot.tenant_id::text || encode(p_session_hash, 'hex'), 0\n  ));\n",
+                "  perform booking.lock_session(p_slot.tenant_id, p_session_hash);\n",
                 "",
             ),
         ),
         f"{BOOKING_RACES}::test_a_session_that_asks_two_people_at_once_stays_within_its_number_of_holds",
+    ),
+    Mutation(
+        "a session that reserves a time is not locked",
+        (
+            (
+                "sql/40_booking/reserve_time.sql",
+                "  perform booking.lock_session(v_tenant_id, p_session_hash);\n",
+                "",
+            ),
+        ),
+        f"{BOOKING_RACES}::test_a_session_that_reserves_a_time_twice_at_once_gets_one_person",
+    ),
+    Mutation(
+        "a time is taken if the first in turn is",
+        (
+            (
+                "sql/40_booking/reserve_time.sql",
+                "if v_code <> 'slot_taken' then",
+                "if true then",
+            ),
+        ),
+        f"{RESERVING_TIMES}::test_a_calendar_that_is_behind_is_passed_over",
+    ),
+    Mutation(
+        "a week begins where the server is",
+        (
+            (
+                "sql/40_booking/rank_free_people.sql",
+                "date_trunc('week', p_start_time at time zone z.zone) as monday",
+                "date_trunc('week', p_start_time at time zone 'UTC') as monday",
+            ),
+        ),
+        f"{RESERVING_TIMES}::test_the_week_is_that_of_the_slots_place",
+    ),
+    Mutation(
+        "attendees of a class count one by one",
+        (
+            (
+                "sql/40_booking/rank_free_people.sql",
+                "count(distinct a.start_time)",
+                "count(*)",
+            ),
+        ),
+        f"{RESERVING_TIMES}::test_a_class_counts_once_however_many_attend",
+    ),
+    Mutation(
+        "reserving times has a count of its own",
+        (
+            (
+                "sql/40_booking/attempt.sql",
+                "case p_action when 'reserve_time' then 'reserve_slot' else p_action end",
+                "p_action",
+            ),
+        ),
+        f"{RESERVING_TIMES}::test_reserving_times_and_slots_is_counted_together",
     ),
     Mutation(
         "seats that are held are given out again",
@@ -443,7 +510,7 @@ MUTATIONS = [
         (
             (
                 "sql/40_booking/create_appointment.sql",
-                "if not coalesce(v_state.is_available, false) then",
+                "if not coalesce(v_state.is_free, false) then",
                 "if false then",
             ),
         ),
@@ -655,7 +722,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a start beside the grid hides that its time is taken",
-        (("cli/pgbooking/queries/compare_missing.sql", "(12, 'off_grid'", "(0, 'off_grid'"),),
+        (("cli/pgbooking/queries/compare_missing.sql", "(14, 'off_grid'", "(0, 'off_grid'"),),
         f"{COMPARING}::test_each_cause_is_told_and_counted",
     ),
     Mutation(
@@ -705,7 +772,7 @@ MUTATIONS = [
         "a page begins after a start and not after a slot",
         (
             (
-                "sql/30_slots/find_open_slots.sql",
+                "sql/30_slots/find_published_slots.sql",
                 "(s.start_time, s.id) > (p_after_start, p_after_id)",
                 "s.start_time > p_after_start",
             ),
@@ -716,7 +783,7 @@ MUTATIONS = [
         "dates are those of the tenant, wherever the place is",
         (
             (
-                "sql/30_slots/find_open_slots.sql",
+                "sql/30_slots/find_published_slots.sql",
                 "(s.start_time at time zone coalesce(l.timezone, t.timezone))::date",
                 "(s.start_time at time zone t.timezone)::date",
             ),
@@ -727,7 +794,7 @@ MUTATIONS = [
         "an inactive person is listed until the queue comes by",
         (
             (
-                "sql/30_slots/find_open_slots.sql",
+                "sql/30_slots/find_published_slots.sql",
                 "t.is_active and p.is_active and l.is_active",
                 "t.is_active and l.is_active",
             ),
@@ -1284,6 +1351,261 @@ MUTATIONS = [
             ),
         ),
         FOLLOWING,
+    ),
+    Mutation(
+        "prices: one that does not stack does not stand alone",
+        (
+            (
+                "sql/40_booking/slot_prices.sql",
+                "where f.rank = 1 or (f.first_stacks and f.stacks)",
+                "where f.rank = 1 or f.stacks",
+            ),
+        ),
+        PRICES,
+    ),
+    Mutation(
+        "prices: a night shift counts on its first date only",
+        (
+            (
+                "sql/20_calculator/day_loads.sql",
+                "p_tenant_id, b.staff_ids, b.first_date - 2, b.last_date",
+                "p_tenant_id, b.staff_ids, b.first_date, b.last_date",
+            ),
+        ),
+        PRICES,
+    ),
+    Mutation(
+        "prices: a quote follows the rules until it is booked",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "  if v_type.id is distinct from v_hold.appointment_type_id then\n",
+                "  if true then\n",
+            ),
+        ),
+        PRICES,
+    ),
+    Mutation(
+        "customer limit: two bookings at once do not see each other",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "      perform booking.lock_customer("
+                "v_hold.tenant_id, v_caller_id, p_request -> 'user_data');\n",
+                "",
+            ),
+        ),
+        BOOKING_RACES,
+    ),
+    Mutation(
+        "customer limit: what is over counts for ever",
+        (
+            (
+                "sql/40_booking/customer_limit.sql",
+                "and a.status in ('pending', 'confirmed') and a.end_time > v_now;\n  else",
+                "and a.status in ('pending', 'confirmed');\n  else",
+            ),
+        ),
+        CUSTOMER_LIMIT,
+    ),
+    Mutation(
+        "the way back takes no time of its own",
+        (
+            (
+                "sql/20_calculator/travel_around.sql",
+                "    coalesce(own.minutes, back.minutes), coalesce(back.minutes, own.minutes)\n",
+                "    coalesce(own.minutes, back.minutes), coalesce(own.minutes, back.minutes)\n",
+            ),
+        ),
+        f"{TRAVEL}::test_no_direct_write_leaves_less_than_the_way",
+    ),
+    Mutation(
+        "travel is asked of nobody who writes by hand",
+        (
+            (
+                "sql/30_slots/require_travel_time.sql",
+                "  if v_reach = interval '0' then\n",
+                "  if true then\n",
+            ),
+        ),
+        f"{TRAVEL}::test_no_direct_write_leaves_less_than_the_way",
+    ),
+    Mutation(
+        "travel is asked of what has not moved",
+        (
+            (
+                "sql/50_triggers/appointments.sql",
+                "      perform booking.require_travel_time(v_tenant_id, v_new_ids);\n"
+                "      perform booking.drop_beaten_holds(v_tenant_id, v_staff_ids, v_claims);\n"
+                "      perform booking.refresh_around(v_tenant_id, v_staff_ids, v_claims);\n"
+                "    end loop;\n",
+                "      perform booking.require_travel_time(v_tenant_id, v_new_ids);\n"
+                "      perform booking.drop_beaten_holds(v_tenant_id, v_staff_ids, v_claims);\n"
+                "      perform booking.refresh_around(v_tenant_id, v_staff_ids, v_claims);\n"
+                "    end loop;\n"
+                "    perform booking.require_travel_time(n.tenant_id, array[n.id])\n"
+                "    from changed_rows n;\n",
+            ),
+        ),
+        f"{TRAVEL}::test_a_way_that_comes_later_lets_what_is_booked_be",
+    ),
+    Mutation(
+        "what is written by hand leaves the holds it cannot be reached from",
+        (
+            (
+                "sql/30_slots/drop_beaten_holds.sql",
+                "        and n.claim && booking.barred_period(\n",
+                "        and n.claim && a.claim and n.claim && booking.barred_period(\n",
+            ),
+        ),
+        f"{TRAVEL}::test_what_is_written_by_hand_takes_the_holds_it_cannot_be_reached_from",
+    ),
+    Mutation(
+        "reserving asks no hold for the way",
+        (
+            (
+                "sql/40_booking/holds_in_the_way.sql",
+                "    and p_claim && booking.barred_period("
+                "p_tenant_id, h.claim, h.location_id, p_location_id)\n",
+                "    and p_claim && h.claim\n",
+            ),
+        ),
+        f"{BOOKING_RACES}"
+        "::test_of_two_sessions_that_reserve_at_two_places_the_second_leaves_the_way",
+    ),
+    Mutation(
+        "a change of holds is published without the longest way",
+        (
+            (
+                "sql/30_slots/refresh_around.sql",
+                "booking.longest_travel(p_tenant_id) + make_interval",
+                "make_interval",
+            ),
+        ),
+        f"{TRAVEL}::test_a_hold_at_the_other_end_of_a_day_s_way_hides_the_day_before_and_after",
+    ),
+    Mutation(
+        "each attendee counts towards the day",
+        (
+            (
+                "sql/20_calculator/calculate_slots.sql",
+                "      count(distinct b.attendance_id) as booked\n",
+                "      count(*) as booked\n",
+            ),
+        ),
+        f"{DAY_LIMITS}::test_a_class_is_one_however_many_come",
+    ),
+    Mutation(
+        "reserving forgets the holds of a day that is full with them",
+        (
+            (
+                "sql/40_booking/reserve_slot.sql",
+                "    while not (v_state.capacity > 1 and v_state.booked > 0) and",
+                "    while false and",
+            ),
+        ),
+        f"{BOOKING_RACES}::test_the_last_place_of_a_day_is_reserved_once",
+    ),
+    Mutation(
+        "moving forgets the holds of a day that is full with them",
+        (
+            (
+                "sql/40_booking/reschedule_appointment.sql",
+                "  if v_hold.id is null and not (v_state.capacity > 1 and v_state.booked > 0)\n",
+                "  if false\n",
+            ),
+        ),
+        f"{DAY_LIMITS}::test_nothing_moves_to_a_day_that_is_full_with_holds_of_others",
+    ),
+    Mutation(
+        "a day that holds fill is published without the night before",
+        (
+            (
+                "sql/30_slots/refresh_around.sql",
+                "        and s.max_appointments_per_day is not null\n",
+                "        and false\n",
+            ),
+        ),
+        f"{DAY_LIMITS}::test_what_is_held_past_midnight_takes_its_place_of_both_days",
+    ),
+    Mutation(
+        "booking asks what a hold has granted",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "  if not coalesce(v_state.is_free, false) then\n",
+                "  if not coalesce(v_state.is_available, false) then\n",
+            ),
+        ),
+        f"{DAY_LIMITS}::test_what_is_held_can_be_booked_whatever_becomes_of_the_limit",
+    ),
+    Mutation(
+        "the ends of what is free at one place are the ends at all",
+        (
+            (
+                "sql/20_calculator/calculate_slots.sql",
+                "        partition by s.staff_id, s.location_id, s.shape_id, "
+                "(s.start at time zone s.zone)::date\n",
+                "        partition by s.staff_id, s.shape_id, "
+                "(s.start at time zone s.zone)::date\n",
+            ),
+        ),
+        f"{COMPACT}::test_each_place_has_ends_of_its_own_the_way_included",
+    ),
+    Mutation(
+        "days that are calculated are not counted",
+        (
+            (
+                "sql/30_slots/find_open_slots.sql",
+                "v_days := v_days + cardinality(v_staff_ids) * v_shapes * v_step_days;",
+                "v_days := 0;",
+            ),
+        ),
+        f"{HYBRID}::test_a_call_calculates_so_many_days_and_its_token_goes_on",
+    ),
+    Mutation(
+        "holds of far days are forgotten",
+        (
+            (
+                "sql/30_slots/find_open_slots.sql",
+                "and (e.reserved_until is null or e.reserved_until <= v_now)",
+                "and true",
+            ),
+        ),
+        f"{HYBRID}::test_a_far_slot_is_reserved_booked_moved_and_cancelled_like_any_other",
+    ),
+    Mutation(
+        "a far slot is asked for under the calendar's lock",
+        (
+            (
+                "sql/40_booking/reserve_slot.sql",
+                "      booking.is_published(p_slot) or not coalesce((",
+                "      booking.is_published(p_slot) or false and not coalesce((",
+            ),
+        ),
+        f"{HYBRID}::test_a_far_slot_that_is_none_is_refused_without_a_lock",
+    ),
+    Mutation(
+        "the first day that is not published is left out",
+        (
+            (
+                "sql/30_slots/find_open_slots.sql",
+                "v_from := greatest(v_from, v_published_until);",
+                "v_from := greatest(v_from, v_published_until + interval '1 day');",
+            ),
+        ),
+        f"{HYBRID}::test_switching_the_stored_days_under_load_loses_nothing_and_renames_nothing",
+    ),
+    Mutation(
+        "a compact schedule closes classes that have begun to fill",
+        (
+            (
+                "sql/20_calculator/calculate_slots.sql",
+                "r.start is not null and s.is_on_grid and not s.has_begun",
+                "r.start is not null and s.is_on_grid",
+            ),
+        ),
+        f"{COMPACT}::test_a_class_that_has_begun_to_fill_stays_open_amid_others",
     ),
 ]
 

@@ -71,6 +71,23 @@ $$;
 
 """
 
+# Writers have locked a calendar before they calculate. Whoever is in the middle of it finishes
+# first, and nobody begins until all functions are those of one release; what the API asks
+# meanwhile, it asks once more (attempt, answer).
+LOCK_CALENDARS = (
+    LOCK_TIMEOUT
+    + """\
+do $$
+begin
+  if to_regclass('booking.calendars') is not null then
+    lock table booking.calendars in exclusive mode;
+  end if;
+end
+$$;
+
+"""
+)
+
 BODIES = "set local check_function_bodies = off;\n\n"
 
 # Everything else is state, and state belongs into a migration written by hand.
@@ -215,11 +232,14 @@ def _functions(
         [(None, piece) for piece in made] + list(replaced),
         key=lambda pair: position[pair[1].created],
     )
+    are_others = any(not after.replaces(before) for before, after in replaced)
     return Migration(
         "engine",
-        _sections((piece, _replacing(before, piece)) for before, piece in forward)
+        (LOCK_CALENDARS if are_others else "")
+        + _sections((piece, _replacing(before, piece)) for before, piece in forward)
         + (_statements(wanted.additions) if grants else ""),
-        _sections((before, _replacing(after, before)) for before, after in replaced)
+        (LOCK_CALENDARS if are_others or made else "")
+        + _sections((before, _replacing(after, before)) for before, after in replaced)
         + _statements(each.created.drop for each in reversed(made))
         + (_section(GRANTS, _statements(released.grants)) if grants else ""),
     )

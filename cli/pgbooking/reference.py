@@ -5,8 +5,9 @@ A second opinion. It was written from the rules of the design (§4), shares neit
 working time is a row of minutes that are painted and cut. `pgbooking verify --independent` and the
 property tests hold the two calculators against each other.
 
-`load_calendar` reads a tenant's tables, `calculate_slots` says which slots the rules give, and
-`published_slots` what `booking.availability_slots` must hold.
+`load_calendar` reads a tenant's tables, `calculate_slots` says which slots the rules give,
+`published_slots` what `booking.availability_slots` must hold, and `slots_beyond` what a listing of
+later dates, which have no rows, must work out.
 
 Every datetime here is aware and in UTC; dates are local dates of a location; a minute of the day is
 counted on the wall clock from local midnight. Hours, breaks and exceptions are whole minutes and
@@ -16,15 +17,16 @@ UTC. Claims, busy times and the starts they lead to may lie at any second and ar
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pgbooking.reference_calendar import (
     MARGIN,
+    Appointment,
     Break,
     Calendar,
     Hold,
@@ -33,6 +35,7 @@ from pgbooking.reference_calendar import (
     ScheduleException,
     SlotName,
     SlotShape,
+    StaffMember,
     WorkingHours,
     load_calendar,
 )
@@ -45,6 +48,7 @@ __all__ = [
     "calculate_slots",
     "load_calendar",
     "published_slots",
+    "slots_beyond",
 ]
 
 MINUTE = timedelta(minutes=1)
@@ -58,7 +62,10 @@ CUT_MARGIN = timedelta(days=6)
 
 @dataclass(frozen=True, slots=True)
 class GridSlot:
-    """One slot that rules 1 to 3 give; `booked` counts the live appointments that name it."""
+    """One slot that rules 1 to 3 give; `booked` counts the live appointments that name it.
+
+    `is_free` is rule 4, `is_available` rules 4 and 5.
+    """
 
     staff_id: UUID
     location_id: UUID
@@ -69,6 +76,7 @@ class GridSlot:
     claim: Period
     capacity: int
     booked: int
+    is_free: bool
     is_available: bool
     bookable_from: datetime | None
     bookable_until: datetime
@@ -104,20 +112,20 @@ def calculate_slots(
 ) -> list[GridSlot]:
     """The slots of one person that start on from_date..to_date, local dates of each location.
 
-    Design §4: rules 1 to 3 decide which rows exist, rule 4 `is_available`, rule 6 the bookable
-    times. "Inactive tenants, people, places and types have none." Sorted by location, shape and
-    start.
+    Design §4: rules 1 to 3 decide which rows exist, rule 4 `is_free`, rules 4 and 5
+    `is_available`, rule 6 the bookable times. "Inactive tenants, people, places and types have
+    none." Sorted by location, shape and start.
     """
     if from_date > to_date:
         return []
     if not (calendar.tenant.is_active and _staff_is_active(calendar, staff_id)):
         return []
-    taken = _TakenTime(calendar, staff_id, from_date, to_date)
     slots = []
     for location in calendar.locations:
         if not location.is_active:
             continue
         zone = calendar.zone(location)
+        taken = _TakenTime(calendar, staff_id, location.id, from_date, to_date)
         pieces = _pieces(calendar, staff_id, location, from_date, to_date)
         working_time = _Minutes.around(from_date, to_date)
         for piece in pieces:
@@ -137,8 +145,9 @@ def calculate_slots(
                     slot_time
                 ):
                     slots.append(_grid_slot(calendar, staff_id, location, shape, start, taken))
-    # Rule 5, limits per day and the compact schedule, follows in a later issue.
-    return sorted(slots, key=lambda slot: slot.name)
+    slots.sort(key=lambda slot: slot.name)
+    available = _available(calendar, staff_id, slots)
+    return [replace(slot, is_available=slot.name in available) for slot in slots]
 
 
 def published_slots(
@@ -151,30 +160,74 @@ def published_slots(
     such a slot is never available. Hold columns count all rows of `slot_reservations`, expired ones
     included: writers delete those, so the values are "at the last write".
     """
-    today = {
-        location.id: now.astimezone(calendar.zone(location)).date()
-        for location in calendar.locations
-    }
-    if not today:
+    return _with_kept_slots(
+        calendar,
+        staff_id,
+        {
+            location.id: (_today(calendar, location, now), materialized_until)
+            for location in calendar.locations
+        },
+    )
+
+
+def slots_beyond(
+    calendar: Calendar, staff_id: UUID, now: datetime, materialized_until: date
+) -> list[PublishedSlot]:
+    """What a listing must work out of one person at `now` for the dates that have no rows.
+
+    Design §4: "Later dates have no rows: holds and appointments there live in their own tables and
+    are subtracted when a listing is calculated", and rule 6: "Nothing after the location's today +
+    `booking_horizon_days`". So each location's dates from the one after `materialized_until` (from
+    its today, if that is later) to its horizon, with the columns that a published row would have,
+    slots included that only an appointment or a hold names.
+    """
+    horizon = calendar.tenant.booking_horizon_days * DAY
+    return _with_kept_slots(
+        calendar,
+        staff_id,
+        {
+            location.id: (max(today, materialized_until + DAY), today + horizon)
+            for location in calendar.locations
+            for today in [_today(calendar, location, now)]
+        },
+    )
+
+
+def _with_kept_slots(
+    calendar: Calendar, staff_id: UUID, dates: dict[UUID, tuple[date, date]]
+) -> list[PublishedSlot]:
+    """The grid on each location's dates (first, last), and what is named but not on it."""
+    if not dates:
         return []
-    grid = {
+    first_date = min(first for first, _ in dates.values())
+    last_date = max(last for _, last in dates.values())
+
+    def is_asked_for(name: SlotName) -> bool:
+        first, last = dates[name.location_id]
+        return first <= _local_date(calendar, name.location_id, name.start_time) <= last
+
+    slots = {
         slot.name: slot
-        for slot in calculate_slots(calendar, staff_id, min(today.values()), materialized_until)
-        if today[slot.location_id] <= _local_date(calendar, slot.location_id, slot.start_time)
+        for slot in calculate_slots(calendar, staff_id, first_date, last_date)
+        if is_asked_for(slot.name)
     }
     attendees = defaultdict(list)
     for row in calendar.appointments:
         if row.staff_id == staff_id and row.is_live and row.slot is not None:
             attendees[row.slot].append(row.id)
     holds = [hold for hold in calendar.holds if hold.staff_id == staff_id]
-    slots = list(grid.values())
     for name in attendees.keys() | {hold.slot for hold in holds}:
-        local_date = _local_date(calendar, name.location_id, name.start_time)
-        if name not in grid and today[name.location_id] <= local_date <= materialized_until:
-            slots.append(_kept_slot(calendar, staff_id, name, booked=len(attendees[name])))
+        if name not in slots and is_asked_for(name):
+            slots[name] = _kept_slot(calendar, staff_id, name, booked=len(attendees[name]))
+    booked_days = _booked_days_by_location(calendar, staff_id)
     return [
-        _published(calendar, slot, attendees[slot.name], holds)
-        for slot in sorted(slots, key=lambda slot: slot.name)
+        _published(
+            calendar,
+            slots[name],
+            attendees[name],
+            _Barring(calendar, slots[name], holds, booked_days[name.location_id]),
+        )
+        for name in sorted(slots)
     ]
 
 
@@ -200,9 +253,20 @@ def _first_instant(day: date, zone: ZoneInfo) -> datetime:
     return moment
 
 
+def _today(calendar: Calendar, location: Location, now: datetime) -> date:
+    return now.astimezone(calendar.zone(location)).date()
+
+
 def _local_date(calendar: Calendar, location_id: UUID, moment: datetime) -> date:
     location = next(row for row in calendar.locations if row.id == location_id)
     return moment.astimezone(calendar.zone(location)).date()
+
+
+def _touched_dates(period: Period, zone: ZoneInfo) -> list[date]:
+    """The local dates on which a half-open period lies, from that of its start on (rule 5)."""
+    last_moment = period.end - timedelta(microseconds=1)
+    first, last = (moment.astimezone(zone).date() for moment in (period.start, last_moment))
+    return list(_days(first, last))
 
 
 def _days(first: date, last: date) -> Iterator[date]:
@@ -431,13 +495,13 @@ def _gapless_starts(piece: Period, shape: SlotShape, taken: "_TakenTime") -> Ite
     """Every step from each origin to the next (rule 2, `gapless`).
 
     Origins are the piece's start and, for each live claim or busy time that ends inside the piece,
-    that end + `buffer_before`. (Travel comes on top in a later issue.) "Holds never move a grid,
-    nor does a class its own."
+    "that end + travel + `buffer_before`": from the appointment's place to the piece's. "Holds never
+    move a grid, nor does a class its own."
     """
     origins = {piece.start}
-    for end in taken.ends(not_of_class=shape.id if shape.group_type_id is not None else None):
-        if piece.start <= end < piece.end:
-            origins.add(end + shape.buffer_before_minutes * MINUTE)
+    for taken_time in taken.not_of_class(shape.id if shape.group_type_id is not None else None):
+        if piece.start <= taken_time.itself.end < piece.end:
+            origins.add(taken_time.with_travel.end + shape.buffer_before_minutes * MINUTE)
     inside = sorted(origin for origin in origins if origin < piece.end)
     for origin, following in pairwise([*inside, piece.end]):
         start = origin
@@ -449,30 +513,68 @@ def _gapless_starts(piece: Period, shape: SlotShape, taken: "_TakenTime") -> Ite
 # Rule 4, free
 
 
-class _TakenTime:
-    """The live claims and the busy times of one person."""
+def _travel(calendar: Calendar, from_location_id: UUID, to_location_id: UUID) -> timedelta:
+    """Travel from place to place; "the other direction is the same unless it has its own row".
 
-    def __init__(self, calendar: Calendar, staff_id: UUID, from_date: date, to_date: date) -> None:
-        self._appointments = [
-            row for row in calendar.appointments if row.staff_id == staff_id and row.is_live
-        ]
-        self._periods: list[tuple[Period, SlotName | None]] = [
-            (Period(busy.start_time, busy.end_time), None)
-            for busy in calendar.busy_times
-            if busy.staff_id == staff_id
-        ]
-        self._periods += [(row.claim, row.slot) for row in self._appointments]
+    Design §3, travel_times, and rule 4: "0 without a row".
+    """
+    minutes = {
+        (row.from_location_id, row.to_location_id): row.minutes for row in calendar.travel_times
+    }
+    there, back = (from_location_id, to_location_id), (to_location_id, from_location_id)
+    if from_location_id == to_location_id:
+        return timedelta()
+    return minutes.get(there, minutes.get(back, 0)) * MINUTE
+
+
+def _with_travel(calendar: Calendar, claim: Period, at: UUID, seen_from: UUID) -> Period:
+    """What a claim at one place takes of the person's time at another (rule 4).
+
+    Before it the travel there, after it the travel back: a claim [c, d) at the other place must end
+    by its start - travel, d <= a - travel(to it), or begin from its end + travel on.
+    """
+    return Period(
+        claim.start - _travel(calendar, seen_from, at),
+        claim.end + _travel(calendar, at, seen_from),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A live claim or a busy time, and what it takes at the place asked about; busy times "need no
+    travel", as nobody knows where they are spent."""
+
+    itself: Period
+    with_travel: Period
+    slot: SlotName | None
+
+
+class _TakenTime:
+    """The live claims and the busy times of one person, as they are felt at one place."""
+
+    def __init__(
+        self, calendar: Calendar, staff_id: UUID, location_id: UUID, from_date: date, to_date: date
+    ) -> None:
+        self._appointments = _live_appointments(calendar, staff_id)
+        self._taken = []
+        for busy in calendar.busy_times:
+            if busy.staff_id == staff_id:
+                period = Period(busy.start_time, busy.end_time)
+                self._taken.append(_Taken(period, period, None))
+        for row in self._appointments:
+            with_travel = _with_travel(calendar, row.claim, row.location_id, location_id)
+            self._taken.append(_Taken(row.claim, with_travel, row.slot))
         self._attendees = Counter(row.slot for row in self._appointments)
         self._minutes = _Minutes.around(from_date, to_date)
-        for period, _ in self._periods:
-            self._minutes.paint(period)
+        for each in self._taken:
+            self._minutes.paint(each.with_travel)
 
-    def ends(self, not_of_class: UUID | None) -> list[datetime]:
-        """Where claims and busy times end, without those of the attendees of one class."""
+    def not_of_class(self, shape_id: UUID | None) -> list[_Taken]:
+        """Claims and busy times without those of the attendees of one class."""
         return [
-            period.end
-            for period, slot in self._periods
-            if not_of_class is None or slot is None or slot.shape_id != not_of_class
+            each
+            for each in self._taken
+            if shape_id is None or each.slot is None or each.slot.shape_id != shape_id
         ]
 
     def attended_starts(self, location_id: UUID, shape_id: UUID) -> list[datetime]:
@@ -487,14 +589,98 @@ class _TakenTime:
         return self._attendees[name]
 
     def is_free(self, claim: Period, own_slot: SlotName | None) -> bool:
-        """No live claim and no busy time overlaps (rule 4); a class ignores its own attendees."""
+        """No busy time overlaps and no live claim with its travel (rule 4); a class ignores its own
+        attendees."""
         if not self._minutes.touches(claim):
             return True
         return not any(
-            claim.overlaps(period)
-            for period, slot in self._periods
-            if own_slot is None or slot != own_slot
+            claim.overlaps(each.with_travel)
+            for each in self._taken
+            if own_slot is None or each.slot != own_slot
         )
+
+
+# Rule 5, limits and preferences
+
+
+class _BookedDays:
+    """On which local dates of one zone a person's live appointments lie, wherever they are.
+
+    "Attendees of one slot counted once": appointments that name a slot are told apart by its name,
+    those by hand by their own id.
+    """
+
+    def __init__(self, calendar: Calendar, staff_id: UUID, zone: ZoneInfo) -> None:
+        self._names: dict[date, set[SlotName | UUID]] = defaultdict(set)
+        self.zone = zone
+        for row in _live_appointments(calendar, staff_id):
+            for day in _touched_dates(Period(row.start_time, row.end_time), zone):
+                self._names[day].add(row.slot or row.id)
+
+    def count(self, day: date) -> int:
+        return len(self._names.get(day, ()))
+
+
+def _booked_days_by_location(calendar: Calendar, staff_id: UUID) -> dict[UUID, _BookedDays]:
+    return {
+        location.id: _BookedDays(calendar, staff_id, calendar.zone(location))
+        for location in calendar.locations
+    }
+
+
+def _available(calendar: Calendar, staff_id: UUID, grid: list[GridSlot]) -> set[SlotName]:
+    """Which slots of the grid are free (rule 4) and within limits and preferences (rule 5).
+
+    The grid is in order of time, and complete for each local date in it.
+    """
+    person = _person(calendar, staff_id)
+    booked_days = _booked_days_by_location(calendar, staff_id)
+    lists = defaultdict(list)
+    for slot in grid:
+        day = _local_date(calendar, slot.location_id, slot.start_time)
+        lists[slot.location_id, slot.shape_id, day].append(slot)
+    available = set()
+    for (location_id, shape_id, day), slots in lists.items():
+        is_compact = person.compact_schedule and booked_days[location_id].count(day) > 0
+        left = _ends_of_runs(slots) if is_compact else {slot.name for slot in slots}
+        available |= {
+            slot.name
+            for slot in slots
+            if slot.is_free
+            and (
+                _has_started(calendar, shape_id, slot.booked)
+                or (slot.name in left and _has_room(person, slot, booked_days[location_id]))
+            )
+        }
+    return available
+
+
+def _ends_of_runs(slots: list[GridSlot]) -> set[SlotName]:
+    """Rule 5, compact_schedule: "the first and the last of each run of consecutive free starts".
+
+    The slots are one local date's of one place and shape, in order of time. Only a start that is
+    not free ends a run, a break in working time does not.
+    """
+    ends = set()
+    for is_free, same in groupby(slots, key=lambda slot: slot.is_free):
+        if is_free:
+            run = list(same)
+            ends |= {run[0].name, run[-1].name}
+    return ends
+
+
+def _has_room(person: StaffMember, slot: GridSlot, booked_days: _BookedDays) -> bool:
+    """Rule 5, max_appointments_per_day: "every local day the slot touches needs room"."""
+    most = person.max_appointments_per_day
+    return most is None or all(
+        booked_days.count(day) < most
+        for day in _touched_dates(Period(slot.start_time, slot.end_time), booked_days.zone)
+    )
+
+
+def _has_started(calendar: Calendar, shape_id: UUID, booked: int) -> bool:
+    """Whether it is a class that someone attends: "started classes pass both" (rule 5)."""
+    return booked > 0 and _shape(calendar, shape_id).group_type_id is not None
 
 
 # Slots
@@ -502,6 +688,18 @@ class _TakenTime:
 
 def _staff_is_active(calendar: Calendar, staff_id: UUID) -> bool:
     return any(person.id == staff_id and person.is_active for person in calendar.staff)
+
+
+def _person(calendar: Calendar, staff_id: UUID) -> StaffMember:
+    return next(person for person in calendar.staff if person.id == staff_id)
+
+
+def _shape(calendar: Calendar, shape_id: UUID) -> SlotShape:
+    return next(row for row in calendar.slot_shapes if row.id == shape_id)
+
+
+def _live_appointments(calendar: Calendar, staff_id: UUID) -> list[Appointment]:
+    return [row for row in calendar.appointments if row.staff_id == staff_id and row.is_live]
 
 
 def _current_shapes(calendar: Calendar, staff_id: UUID) -> list[SlotShape]:
@@ -555,16 +753,16 @@ def _grid_slot(
     start: datetime,
     taken: _TakenTime,
 ) -> GridSlot:
-    """A slot of the grid, free or not (rule 4)."""
+    """A slot of the grid, free or not (rule 4); rule 5 has not been asked yet."""
     claim = _claim(shape, start)
     name = SlotName(location.id, shape.id, start)
     booked = taken.booked(name)
     if shape.group_type_id is None:
-        is_available = taken.is_free(claim, own_slot=None)
+        is_free = taken.is_free(claim, own_slot=None)
     else:
         # "A group slot ignores its own attendees and is free while seats are left."
-        is_available = taken.is_free(claim, own_slot=name) and booked < _capacity(calendar, shape)
-    return _slot(calendar, staff_id, location, shape, start, booked, is_available)
+        is_free = taken.is_free(claim, own_slot=name) and booked < _capacity(calendar, shape)
+    return _slot(calendar, staff_id, location, shape, start, booked, is_free)
 
 
 def _slot(
@@ -574,7 +772,7 @@ def _slot(
     shape: SlotShape,
     start: datetime,
     booked: int,
-    is_available: bool,
+    is_free: bool,
 ) -> GridSlot:
     bookable_from, bookable_until = _bookable(calendar, location, shape, start)
     return GridSlot(
@@ -587,7 +785,8 @@ def _slot(
         claim=_claim(shape, start),
         capacity=_capacity(calendar, shape),
         booked=booked,
-        is_available=is_available,
+        is_free=is_free,
+        is_available=is_free,
         bookable_from=bookable_from,
         bookable_until=bookable_until,
     )
@@ -599,26 +798,96 @@ def _slot(
 def _kept_slot(calendar: Calendar, staff_id: UUID, name: SlotName, booked: int) -> GridSlot:
     """A row kept only because an appointment or a hold names it: never available (design §4)."""
     location = next(row for row in calendar.locations if row.id == name.location_id)
-    shape = next(row for row in calendar.slot_shapes if row.id == name.shape_id)
-    return _slot(calendar, staff_id, location, shape, name.start_time, booked, is_available=False)
+    shape = _shape(calendar, name.shape_id)
+    return _slot(calendar, staff_id, location, shape, name.start_time, booked, is_free=False)
+
+
+class _Barring:
+    """What holds do to one slot, given all holds of its person (design §4, "Holds expire …").
+
+    "`reserved_until` is the first moment at which the remaining holds, read as appointments, would
+    no longer make rule 4 or the day limit refuse the slot."
+    """
+
+    def __init__(
+        self, calendar: Calendar, slot: GridSlot, holds: list[Hold], booked_days: _BookedDays
+    ) -> None:
+        self._calendar = calendar
+        self._slot = slot
+        self._booked_days = booked_days
+        self.own = [hold for hold in holds if hold.slot == slot.name]
+        self._others = [hold for hold in holds if hold.slot != slot.name]
+        # Rule 4, as if the hold were an appointment at its place.
+        self._in_its_way = [
+            hold
+            for hold in self._others
+            if slot.claim.overlaps(
+                _with_travel(calendar, hold.claim, hold.location_id, slot.location_id)
+            )
+        ]
+        self._is_group = _shape(calendar, slot.shape_id).group_type_id is not None
+
+    def until(self) -> datetime | None:
+        """`reserved_until`: the latest expiry of what bars the slot, None where nothing does."""
+        return max(self._by_rule_4() + self._by_the_day_limit(), default=None)
+
+    def by_session(self) -> bytes | None:
+        """The session of the slot's own holds and those in its way, None for none or several."""
+        sessions = {hold.session_hash for hold in self.own + self._in_its_way}
+        return next(iter(sessions)) if len(sessions) == 1 else None
+
+    def _by_rule_4(self) -> list[datetime]:
+        """A single slot is barred by each hold in its way and its own, a class by its own only
+        where seats run out."""
+        others = [hold.expires_at for hold in self._in_its_way]
+        own = sorted(hold.expires_at for hold in self.own)
+        if self._is_group:
+            until_a_seat_is_free = self._slot.booked + len(own) - self._slot.capacity + 1
+            own = own[: max(0, until_a_seat_is_free)]
+        return others + own
+
+    def _by_the_day_limit(self) -> list[datetime]:
+        """On each local date the slot touches, the hold with whose expiry there is room for it.
+
+        Where appointments leave room for n more, that is the n-th of the slots that others hold
+        there, counted from the one held longest: when it expires, n - 1 are left. One that somebody
+        attends has been counted ("attendees of one slot counted once"). Where they leave none the
+        slot is not available anyway. "Started classes pass."
+        """
+        slot, calendar = self._slot, self._calendar
+        most = _person(calendar, slot.staff_id).max_appointments_per_day
+        if most is None or _has_started(calendar, slot.shape_id, slot.booked):
+            return []
+        zone = self._booked_days.zone
+        attended = {
+            row.slot
+            for row in calendar.appointments
+            if row.staff_id == slot.staff_id and row.is_live
+        }
+        barring = []
+        for day in _touched_dates(Period(slot.start_time, slot.end_time), zone):
+            held_until: dict[SlotName, datetime] = {}
+            for hold in self._others:
+                if hold.slot in attended:
+                    continue
+                minutes = _shape(calendar, hold.shape_id).duration_minutes
+                held_time = Period(hold.start_time, hold.start_time + minutes * MINUTE)
+                if day in _touched_dates(held_time, zone):
+                    held_until[hold.slot] = max(
+                        hold.expires_at, held_until.get(hold.slot, hold.expires_at)
+                    )
+            longest_first = sorted(held_until.values(), reverse=True)
+            room = most - self._booked_days.count(day)
+            if 1 <= room <= len(longest_first):
+                barring.append(longest_first[room - 1])
+        return barring
 
 
 def _published(
-    calendar: Calendar, slot: GridSlot, appointment_ids: list[UUID], holds: list[Hold]
+    calendar: Calendar, slot: GridSlot, appointment_ids: list[UUID], barring: _Barring
 ) -> PublishedSlot:
     """The slot with the columns that follow from its appointments and from holds (design §4)."""
-    own = [hold for hold in holds if hold.slot == slot.name]
-    others = [hold for hold in holds if hold.slot != slot.name and hold.claim.overlaps(slot.claim)]
-    shape = next(row for row in calendar.slot_shapes if row.id == slot.shape_id)
-    is_group = shape.group_type_id is not None
-    # A single slot is barred by each hold over it, a class by its own only where seats run out.
-    barring = [hold.expires_at for hold in others]
-    if is_group:
-        until_a_seat_is_free = slot.booked + len(own) - slot.capacity + 1
-        barring += sorted(hold.expires_at for hold in own)[: max(0, until_a_seat_is_free)]
-    else:
-        barring += [hold.expires_at for hold in own]
-    sessions = {hold.session_hash for hold in [*own, *others]}
+    is_group = _shape(calendar, slot.shape_id).group_type_id is not None
     return PublishedSlot(
         staff_id=slot.staff_id,
         location_id=slot.location_id,
@@ -628,11 +897,11 @@ def _published(
         duration_minutes=slot.duration_minutes,
         claim=slot.claim,
         capacity=slot.capacity,
-        seats_left=max(0, slot.capacity - slot.booked - len(own)),
+        seats_left=max(0, slot.capacity - slot.booked - len(barring.own)),
         is_available=slot.is_available,
         bookable_from=slot.bookable_from,
         bookable_until=slot.bookable_until,
-        reserved_until=max(barring, default=None),
-        reserved_by_session=next(iter(sessions)) if len(sessions) == 1 else None,
+        reserved_until=barring.until(),
+        reserved_by_session=barring.by_session(),
         appointment_id=None if is_group else next(iter(appointment_ids), None),
     )

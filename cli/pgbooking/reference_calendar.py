@@ -18,7 +18,8 @@ from pgbooking.rows import Row, fetch
 
 MARGIN = timedelta(days=10)
 """How far around a slot's date anything can matter to it: hours and breaks of the nights before, a
-claim with buffers of a day each, the distance between time zones; with room to spare."""
+claim with buffers of a day each, a day's travel, the distance between time zones; with room to
+spare."""
 
 
 class Period(NamedTuple):
@@ -61,10 +62,12 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class StaffMember:
-    """A person. Day limits and the compact schedule (rule 5) follow in a later issue."""
+    """A person; the preferences are those of rule 5, no maximum is None."""
 
     id: UUID
     is_active: bool
+    max_appointments_per_day: int | None
+    compact_schedule: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,15 @@ class BusyTime:
 
 
 @dataclass(frozen=True, slots=True)
+class TravelTime:
+    """Minutes from one place to another; the way back may have a row of its own."""
+
+    from_location_id: UUID
+    to_location_id: UUID
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Appointment:
     """An appointment. One that names a slot has `slot_id` and `shape_id`, any other has neither."""
 
@@ -157,6 +169,7 @@ class Appointment:
     shape_id: UUID | None
     slot_id: UUID | None
     start_time: datetime
+    end_time: datetime
     claim_start: datetime
     claim_end: datetime
     status: str
@@ -214,7 +227,7 @@ class Calendar:
     busy_times: tuple[BusyTime, ...] = ()
     appointments: tuple[Appointment, ...] = ()
     holds: tuple[Hold, ...] = ()
-    # Travel times and price rules follow in a later issue; until then travel takes 0 minutes.
+    travel_times: tuple[TravelTime, ...] = ()
 
     def zone(self, location: Location) -> ZoneInfo:
         return ZoneInfo(location.timezone or self.tenant.timezone)
@@ -227,7 +240,7 @@ def load_calendar(
     to_date: date,
     staff_ids: Iterable[UUID] | None = None,
 ) -> Calendar:
-    """Read what `calculate_slots` and `published_slots` need for from_date..to_date.
+    """Read what `calculate_slots`, `published_slots` and `slots_beyond` need for those dates.
 
     `staff_ids` None reads everybody. Appointments, busy times, holds and exceptions are read for
     those dates and a generous margin; periods that reach beyond it are cut there. Several SELECTs
@@ -263,4 +276,5 @@ def load_calendar(
         busy_times=rows("busy_times", BusyTime),
         appointments=rows("appointments", Appointment),
         holds=rows("holds", Hold),
+        travel_times=rows("travel_times", TravelTime),
     )

@@ -20,7 +20,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from pgbooking.backfill import Written, choose
-from pgbooking.reference import PublishedSlot, load_calendar, published_slots
+from pgbooking.reference import PublishedSlot, load_calendar, published_slots, slots_beyond
 from pgbooking.rows import copy_rows, execute, fetch, fetch_value
 from pgbooking.tenants import StaffMember, Tenant
 
@@ -59,6 +59,7 @@ class TenantReport:
     calendars: int = 0
     calendars_queued: int = 0
     slots: int = 0
+    slots_beyond: int = 0
     seconds: float = 0.0
     repaired: int | None = None
     recorded_by: ClassVar = "verify_record_run"
@@ -87,11 +88,13 @@ class Repaired:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Up to when a person's slots are published, and whether they wait to be published anew."""
+    """Up to when a person's slots are published and can be booked at the latest, wherever that is,
+    and whether they wait to be published anew."""
 
     staff_id: UUID
     display_name: str
     materialized_until: date
+    bookable_until: date
     is_queued: bool
 
 
@@ -230,6 +233,8 @@ def print_report(report: Report) -> None:
             f"{tenant.tenant}: {tenant.calendars:,} calendars with {tenant.slots:,} slots compared "
             f"with {ways} in {tenant.seconds:.1f} s: {len(tenant.differences) or 'no'} differences."
         )
+        if tenant.slots_beyond:
+            print(f"  {tenant.slots_beyond:,} more of days that are calculated when asked for.")
         if tenant.calendars_queued:
             print(f"  {tenant.calendars_queued:,} calendars wait in the queue and were left out.")
         _print_differences(tenant.differences)
@@ -289,7 +294,7 @@ def _verify_calendar(
                 connection, "verify_p2", _SlotDifference, tenant_id=tenant.id, staff_id=staff_id
             )
             if report.is_independent:
-                found += _independent_differences(connection, tenant, calendar)
+                found += _independent_differences(connection, tenant, calendar, report)
             found.sort(key=lambda each: (each.start_time, each.location_id, each.shape_id))
             report.differences += [
                 _slot_difference(tenant, calendar, list(same_slot))
@@ -298,34 +303,33 @@ def _verify_calendar(
 
 
 def _independent_differences(
-    connection: psycopg.Connection, tenant: Tenant, calendar: Calendar
+    connection: psycopg.Connection, tenant: Tenant, calendar: Calendar, report: TenantReport
 ) -> Iterator[_SlotDifference]:
-    """Published rows against the calculator in Python; past local dates are not compared."""
+    """Published rows, and what is calculated of the days after them, against the calculator in
+    Python; past local dates are not compared."""
     now: datetime = fetch_value(connection, "verify_now")
     rules = load_calendar(
         connection,
         tenant.id,
         now.astimezone(UTC).date() - timedelta(days=2),
-        calendar.materialized_until,
+        max(calendar.materialized_until, calendar.bookable_until),
         [calendar.staff_id],
     )
     zones = {location.id: rules.zone(location) for location in rules.locations}
     expected = {
         _SlotName(slot.location_id, slot.shape_id, slot.start_time): _values(slot)
-        for slot in published_slots(rules, calendar.staff_id, now, calendar.materialized_until)
+        for slots in (published_slots, slots_beyond)
+        for slot in slots(rules, calendar.staff_id, now, calendar.materialized_until)
     }
+    of_calendar = {"tenant_id": tenant.id, "staff_id": calendar.staff_id}
     published = {
         row.name: row
-        for row in fetch(
-            connection,
-            "verify_published",
-            _PublishedRow,
-            tenant_id=tenant.id,
-            staff_id=calendar.staff_id,
-            now=now,
-        )
+        for row in fetch(connection, "verify_published", _PublishedRow, now=now, **of_calendar)
         if not _is_past(row, zones.get(row.location_id), now)
     }
+    beyond = fetch(connection, "verify_beyond", _PublishedRow, **of_calendar)
+    report.slots_beyond += len(beyond)
+    published |= {row.name: row for row in beyond}
     for name in published.keys() | expected.keys():
         row = published.get(name)
         found = _values(row) if row else None
@@ -389,11 +393,12 @@ def _slot_difference(
     says += " says" if len(found) == 1 else " say"
     local = difference.start_time.astimezone(ZoneInfo(tenant.timezone))
     slot = f"{calendar.display_name}, {local:%Y-%m-%d %H:%M} ({tenant.timezone})"
+    shown = "published" if local.date() <= calendar.materialized_until else "calculated on request"
     match difference.kind:
         case "missing":
-            reason = f"{slot}: not published, though {says} it should be."
+            reason = f"{slot}: not {shown}, though {says} it should be."
         case "extra":
-            reason = f"{slot}: published, though {says} there is no such slot."
+            reason = f"{slot}: {shown}, though {says} there is no such slot."
         case _:
             columns = _different_columns(difference.published, difference.expected)
             reason = f"{slot}: {says} otherwise: {columns}."

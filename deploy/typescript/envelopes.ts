@@ -33,6 +33,7 @@ export type RefusalCode =
   | 'idempotency_conflict'
   /** 409: book or release another hold first. */
   | 'hold_limit_reached'
+  /** 409: the customer has booked as much ahead as the tenant allows. */
   | 'customer_limit_reached'
   /** 409: within the notice; or a payment after the appointment was cancelled. */
   | 'too_late'
@@ -80,6 +81,19 @@ export type Slot = Quote & {
   seats_left: number
 }
 
+/** When somebody is free, whoever it is. Prices differ from person to person where rules say so. */
+export type AvailableTime = {
+  start_time: string
+  end_time: string
+  duration_minutes: number
+  location_id: string
+  /** How many people can be booked then. */
+  free_staff: number
+  lowest_price_cents: number
+  highest_price_cents: number
+  currency: string
+}
+
 export type Reservation = Quote & {
   slot_id: string
   tenant_id: string
@@ -107,7 +121,16 @@ export type Candidate = {
 }
 
 export type Rule = {
-  rule: 'active' | 'working_time' | 'starts' | 'fit' | 'free' | 'bookable' | 'not_held'
+  rule:
+    | 'active'
+    | 'working_time'
+    | 'starts'
+    | 'fit'
+    | 'free'
+    | 'day_limit'
+    | 'compact'
+    | 'bookable'
+    | 'not_held'
   /** Null where another rule leaves nothing to ask. */
   passed: boolean | null
   message: string
@@ -121,6 +144,8 @@ export type Evidence = {
   starts_at?: string
   ends_at?: string
   note?: string | null
+  /** The place of an appointment from or to which there is no time to travel. */
+  travel_from?: string
 }
 
 export type Bounds = {
@@ -141,11 +166,26 @@ export type Answers = {
     next_page_token?: string
   }
 
+  get_available_times: { success: true; times: AvailableTime[] }
+
   get_next_available: { success: true; slots: Slot[] }
 
   reserve_slot: Quote & {
     success: true
     slot_id: string
+    reserved_until: string
+    seat: number
+    message: string
+  }
+
+  reserve_time: Required<Quote> & {
+    success: true
+    slot_id: string
+    /** Whose turn it is: fewest appointments in the week, then idle longest. */
+    staff_id: string
+    location_id: string
+    start_time: string
+    end_time: string
     reserved_until: string
     seat: number
     message: string

@@ -482,6 +482,16 @@ export type Database = {
         }
         Returns: Json
       }
+      get_available_times: {
+        Args: {
+          appointment_type: string
+          end_date: string
+          location_id?: string
+          start_date: string
+          tenant_id: string
+        }
+        Returns: Json
+      }
       get_next_available: {
         Args: {
           appointment_type?: string
@@ -541,6 +551,16 @@ export type Database = {
           staff_id?: string
           start_time?: string
           tenant_id?: string
+        }
+        Returns: Json
+      }
+      reserve_time: {
+        Args: {
+          appointment_type: string
+          location_id?: string
+          session_id: string
+          start_time: string
+          tenant_id: string
         }
         Returns: Json
       }

@@ -15,6 +15,8 @@ create or replace function booking.busy_time(
   location_id uuid,
   shape_id uuid,
   start_time timestamptz,
+  end_time timestamptz,
+  attendance_id uuid,
   is_appointment boolean
 )
 language plpgsql stable parallel safe
@@ -28,13 +30,15 @@ begin
   with people as (
     select unnest(p_staff_ids) as staff_id
   )
-  select a.staff_id, a.claim, a.location_id, a.shape_id, a.start_time, true
+  select a.staff_id, a.claim, a.location_id, a.shape_id, a.start_time, a.end_time,
+    coalesce(a.slot_id, a.id), true
   from people p
   join booking.appointments a
     on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and a.claim && p_period
   where a.status <> 'cancelled' and a.id is distinct from p_without_appointment_id
   union all
-  select b.staff_id, tstzrange(b.start_time, b.end_time), null, null, null, false
+  select b.staff_id, tstzrange(b.start_time, b.end_time), null, null, b.start_time, b.end_time,
+    null, false
   from people p
   join booking.busy_times b
     on b.tenant_id = p_tenant_id and b.staff_id = p.staff_id
@@ -44,4 +48,4 @@ $$;
 
 comment on function booking.busy_time(uuid, uuid[], tstzrange, uuid) is
   'Claims of live appointments (without one that is about to move) and busy times of these people
-that overlap a period.';
+that overlap a period. attendance_id is one for all attendees of a slot.';

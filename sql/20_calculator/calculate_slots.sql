@@ -6,14 +6,15 @@
 --   rule 1  working time    working_time()
 --   rule 2  starts          segments, starts
 --   rule 3  fit             runs: the limit of each series of starts
---   rule 4  free            piece_busy
---   rule 5  limits          (daily limits and compact schedules: their place is marked below)
+--   rule 4  free            piece_busy, slots.is_free
+--   rule 5  limits          booked_days, limits, inside_runs
 --   rule 6  bookable        bookable_from, bookable_until
 --
 -- Whoever wants to know of one start, on the grid or not, names it (p_asked_start): then it is
 -- among the results, with is_on_grid false where rule 2 does not offer it.
 -- p_without_appointment_id is one that is about to move and frees its own time first. Both are
--- calculate_slot's business.
+-- calculate_slot's business. p_shape_ids leaves slots of these shapes only: no shape's slots depend
+-- on another's.
 --
 -- One pass over a person's busy time: each piece of working time carries what is busy around it as
 -- one multirange, which each of its candidates asks.
@@ -23,7 +24,8 @@ create or replace function booking.calculate_slots(
   p_from date,
   p_to date,
   p_asked_start timestamptz default null,
-  p_without_appointment_id uuid default null
+  p_without_appointment_id uuid default null,
+  p_shape_ids uuid[] default null
 ) returns table (
   staff_id uuid,
   location_id uuid,
@@ -34,6 +36,8 @@ create or replace function booking.calculate_slots(
   claim tstzrange,
   capacity integer,
   booked integer,
+  is_free boolean,
+  is_within_limit boolean,
   is_available boolean,
   bookable_from timestamptz,
   bookable_until timestamptz,
@@ -46,6 +50,7 @@ set enable_seqscan = off
 -- The planner cannot know how many rows the functions and ranges below yield, expects few, and
 -- would compare each piece with each: hash instead.
 set enable_nestloop = off
+set enable_mergejoin = off
 set jit = off
 as $$
 declare
@@ -55,6 +60,7 @@ declare
   v_horizon_days integer;
   v_longest_before interval;
   v_longest_after interval;
+  v_longest_travel interval := booking.longest_travel(p_tenant_id);
   v_busy_from timestamptz;
   v_busy_until timestamptz;
 begin
@@ -78,7 +84,7 @@ begin
       and (p_staff_ids is null or s.id = any (p_staff_ids))
   );
 
-  -- How far around a piece of working time a candidate's claim can reach.
+  -- How far around a piece of working time a candidate's claim can reach, and the way from it.
   select
     max(t.buffer_before_minutes) * interval '1 minute',
     max(t.duration_minutes + t.buffer_after_minutes) * interval '1 minute'
@@ -89,6 +95,9 @@ begin
   if v_longest_after is null then
     return;
   end if;
+
+  v_longest_before := v_longest_before + v_longest_travel;
+  v_longest_after := v_longest_after + v_longest_travel;
 
   -- Generously around the dates asked for, in any zone.
   v_busy_from := (p_from - 4)::timestamp at time zone 'UTC' - v_longest_before;
@@ -103,16 +112,18 @@ begin
       sh.buffer_after_minutes * interval '1 minute' as buffer_after,
       sh.step_minutes * interval '1 minute' as step,
       sh.min_notice_minutes * interval '1 minute' as notice,
-      sh.max_advance_days
+      sh.max_advance_days, s.compact_schedule as is_compact
     from booking.staff_appointment_types o
+    join booking.staff s on s.tenant_id = p_tenant_id and s.id = o.staff_id
     join booking.appointment_types t on t.tenant_id = p_tenant_id and t.id = o.appointment_type_id
     join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = t.shape_id
     where o.tenant_id = p_tenant_id and o.staff_id = any (v_staff_ids) and t.is_active
+      and (p_shape_ids is null or sh.id = any (p_shape_ids))
   ),
   -- Where the dates asked for begin and end, by the clocks of each place.
   places as materialized (
     select
-      l.id as location_id,
+      l.id as location_id, coalesce(l.timezone, v_zone) as zone,
       booking.first_instant(p_from, coalesce(l.timezone, v_zone)) as first_start,
       booking.first_instant(p_to + 1, coalesce(l.timezone, v_zone)) as end_of_starts
     from booking.locations l
@@ -155,10 +166,15 @@ begin
       p_tenant_id, v_staff_ids, tstzrange(v_busy_from, v_busy_until), p_without_appointment_id
     ) b
   ),
+  travel as materialized (
+    select t.location_id, t.other_location_id, t.minutes_to * interval '1 minute' as way_to,
+      t.minutes_from * interval '1 minute' as way_from
+    from booking.travel_around(p_tenant_id) t
+  ),
   -- Pieces and busy times meet by (person, day in UTC), which hashes; overlap alone would compare
   -- each with each.
-  piece_days as (
-    select c.piece, c.staff_id, day
+  piece_days as materialized (
+    select c.piece, c.staff_id, c.location_id, day
     from candidates c
     cross join generate_series(
       date_bin('1 day', c.starts_at - v_longest_before, '2000-01-01 00:00+00'),
@@ -166,8 +182,8 @@ begin
       interval '24 hours'
     ) as day
   ),
-  busy_days as (
-    select b.staff_id, day, b.period, b.is_appointment
+  busy_days as materialized (
+    select b.staff_id, day, b.period, b.location_id
     from busy b
     cross join generate_series(
       date_bin('1 day', greatest(lower(b.period), v_busy_from), '2000-01-01 00:00+00'),
@@ -175,11 +191,22 @@ begin
       interval '24 hours'
     ) as day
   ),
+  -- Seen from the piece's place: an appointment elsewhere bars the way to and from it, too.
+  -- busy_elsewhere is all but appointments here, with whom a started class cannot overlap (P1).
   piece_busy as (
-    select p.piece, range_agg(b.period) as busy,
-      range_agg(b.period) filter (where not b.is_appointment) as busy_elsewhere
+    select p.piece, range_agg(barred.period) as busy,
+      range_agg(barred.period) filter (where b.location_id is distinct from p.location_id)
+        as busy_elsewhere
     from piece_days p
     join busy_days b on b.staff_id = p.staff_id and b.day = p.day
+    left join travel t
+      on t.location_id = b.location_id and t.other_location_id = p.location_id
+    cross join lateral (
+      select case
+        when t.location_id is null then b.period
+        else tstzrange(lower(b.period) - t.way_to, upper(b.period) + t.way_from)
+      end as period
+    ) as barred
     group by p.piece
   ),
   -- Live attendees of slots: they fill a class, and keep its start on the grid.
@@ -207,7 +234,8 @@ begin
 
     union all
 
-    -- Gapless: anew wherever something ends. A class does not move its own grid.
+    -- Gapless: anew wherever something ends, after the way from there. A class does not move its
+    -- own grid.
     select g.piece, g.shape_id, g.origin,
       lead(g.origin, 1, g.ends_at) over (partition by g.piece, g.shape_id order by g.origin),
       true
@@ -217,17 +245,21 @@ begin
       join offers o on o.staff_id = c.staff_id
       where v_alignment = 'gapless'
       union all
-      -- (travel time from the appointment's location is added here)
-      select c.piece, o.shape_id, upper(b.period) + o.buffer_before, c.ends_at
+      select c.piece, o.shape_id, ending.origin, c.ends_at
       from busy b
       join piece_days d
         on d.staff_id = b.staff_id
         and d.day = date_bin('1 day', upper(b.period), '2000-01-01 00:00+00')
       join candidates c on c.piece = d.piece
       join offers o on o.staff_id = c.staff_id
+      left join travel t
+        on t.location_id = b.location_id and t.other_location_id = c.location_id
+      cross join lateral (
+        select upper(b.period) + coalesce(t.way_from, interval '0') + o.buffer_before as origin
+      ) as ending
       where v_alignment = 'gapless'
         and upper(b.period) >= c.starts_at and upper(b.period) < c.ends_at
-        and upper(b.period) + o.buffer_before < c.ends_at
+        and ending.origin < c.ends_at
         and not (o.is_group and b.is_appointment and b.shape_id is not distinct from o.shape_id)
     ) as g
 
@@ -248,11 +280,42 @@ begin
     join offers o on o.staff_id = c.staff_id
     where p_asked_start >= c.starts_at and p_asked_start < c.ends_at
   ),
+  -- Rule 5, where somebody has a limit or a compact schedule: on which local days of which place
+  -- there are how many live appointments (attendees of a slot are one), as instants.
+  booked_days as (
+    select b.staff_id, p.location_id, p.zone, day::date as local_date,
+      count(distinct b.attendance_id) as booked
+    from busy b
+    join booking.staff s
+      on s.tenant_id = p_tenant_id and s.id = b.staff_id
+      and (s.max_appointments_per_day is not null or s.compact_schedule)
+    cross join places p
+    cross join lateral generate_series(
+      (b.start_time at time zone p.zone)::date::timestamp,
+      ((b.end_time - interval '1 microsecond') at time zone p.zone)::date::timestamp,
+      interval '1 day'
+    ) as day
+    where b.is_appointment
+    group by b.staff_id, p.location_id, p.zone, day
+  ),
+  limits as materialized (
+    select d.staff_id, d.location_id,
+      range_agg(day.period) as booked_time,
+      range_agg(day.period) filter (where d.booked >= s.max_appointments_per_day) as full_time
+    from booked_days d
+    join booking.staff s on s.tenant_id = p_tenant_id and s.id = d.staff_id
+    cross join lateral (
+      select tstzrange(
+        booking.first_instant(d.local_date, d.zone), booking.first_instant(d.local_date + 1, d.zone)
+      ) as period
+    ) as day
+    group by d.staff_id, d.location_id
+  ),
   series as materialized (
     select
       c.staff_id, c.location_id, c.zone, o.shape_id, o.is_group, o.capacity, o.duration_minutes,
       o.duration, o.buffer_before, o.buffer_after, o.notice, o.max_advance_days,
-      o.step,
+      o.step, o.is_compact, l.booked_time, l.full_time,
       c.first_start, c.end_of_starts, pb.busy, pb.busy_elsewhere,
       g.origin,
       least(g.until - interval '1 microsecond', c.run_ends_at - o.duration) as last_start,
@@ -261,8 +324,9 @@ begin
     join candidates c on c.piece = g.piece
     join offers o on o.staff_id = c.staff_id and o.shape_id = g.shape_id
     left join piece_busy pb on pb.piece = g.piece
+    left join limits l on l.staff_id = c.staff_id and l.location_id = c.location_id
   ),
-  starts as (
+  starts as not materialized (
     select s.*, start
     from series s
     cross join generate_series(s.origin, s.last_start, s.step) as start
@@ -276,34 +340,75 @@ begin
       order by s.staff_id, s.location_id, s.shape_id, start, s.is_on_grid desc
     )
   ),
-  slots as (
-    select s.*, s.start + s.duration as ends,
-      tstzrange(s.start - s.buffer_before, s.start + s.duration + s.buffer_after) as claim
+  slots as not materialized (
+    select s.*, s.start + s.duration as ends, coalesce(a.booked, 0) as booked,
+      tstzrange(s.start - s.buffer_before, s.start + s.duration + s.buffer_after) as claim,
+      s.is_group and coalesce(a.booked > 0, false) as has_begun,
+      -- Rule 5. A class that somebody attends has its day.
+      case
+        when s.full_time is null then true
+        else s.is_group and coalesce(a.booked > 0, false)
+          or not s.full_time && tstzrange(s.start, s.start + s.duration)
+      end as is_within_limit,
+      -- Rule 4. A class ignores its own attendees.
+      case
+        when s.is_group and a.booked > 0
+        then a.booked < s.capacity and not coalesce(s.busy_elsewhere && tstzrange(
+          s.start - s.buffer_before, s.start + s.duration + s.buffer_after
+        ), false)
+        else not coalesce(s.busy && tstzrange(
+          s.start - s.buffer_before, s.start + s.duration + s.buffer_after
+        ), false)
+      end as is_free
     from starts s
+    left join attended a
+      on a.staff_id = s.staff_id and a.location_id = s.location_id
+      and a.shape_id = s.shape_id and a.start_time = s.start
     where s.start >= s.first_start and s.start < s.end_of_starts
+  ),
+  -- Compact schedules, on local days with an appointment: the starts inside a run of consecutive
+  -- free ones.
+  inside_runs as materialized (
+    select r.staff_id, r.location_id, r.shape_id, r.start
+    from (
+      select s.staff_id, s.location_id, s.shape_id, s.start,
+        s.is_free and lag(s.is_free) over day and lead(s.is_free) over day as is_inside
+      from slots s
+      where s.is_compact and s.is_on_grid and s.booked_time @> s.start
+      window day as (
+        partition by s.staff_id, s.location_id, s.shape_id, (s.start at time zone s.zone)::date
+        order by s.start
+      )
+    ) as r
+    where r.is_inside
   )
   select
     s.staff_id, s.location_id, s.shape_id, s.start, s.ends, s.duration_minutes, s.claim,
     case when s.is_group then s.capacity else 1 end,
-    coalesce(a.booked, 0),
-    -- Rule 4. A class ignores its own attendees, with whom no other live claim can overlap (P1).
-    case
-      when s.is_group and a.booked > 0
-      then a.booked < s.capacity and not coalesce(s.busy_elsewhere && s.claim, false)
-      else not coalesce(s.busy && s.claim, false)
-    end,
-    -- Rule 5 (daily limits, compact schedules) belongs here.
+    s.booked, s.is_free, s.is_within_limit,
+    s.is_free and s.is_within_limit and not s.is_inside,
     -- Rule 6.
     booking.bookable_from(s.start, s.max_advance_days, s.zone, v_zone, v_horizon_days),
     s.start - s.notice,
     s.is_on_grid
-  from slots s
-  left join attended a
-    on a.staff_id = s.staff_id and a.location_id = s.location_id
-    and a.shape_id = s.shape_id and a.start_time = s.start;
+  from (
+    select s.*, false as is_inside
+    from slots s
+    where not s.is_compact
+    union all
+    select s.*, r.start is not null and s.is_on_grid and not s.has_begun
+    from slots s
+    left join inside_runs r
+      on r.staff_id = s.staff_id and r.location_id = s.location_id
+      and r.shape_id = s.shape_id and r.start = s.start
+    where s.is_compact
+  ) as s;
 end
 $$;
 
-comment on function booking.calculate_slots(uuid, uuid[], date, date, timestamptz, uuid) is
+comment on function booking.calculate_slots(
+  uuid, uuid[], date, date, timestamptz, uuid, uuid[]
+) is
   'Every slot of the grid of these people (null: all) for the local dates p_from to p_to, inclusive,
-with its availability by the rules of the design, section 4. Holds and the clock are not asked.';
+with its availability by the rules of the design, section 4: is_free (rule 4), is_within_limit (the
+day limit of rule 5), is_available (all of 4 and 5). Holds and the clock are not asked.';

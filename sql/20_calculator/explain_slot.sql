@@ -5,8 +5,9 @@
 -- Verdicts are the calculator's: of working time (rules 1 and 3) by working_time, of the rest by
 -- calculate_slot; what is looked up here is the evidence, and for a start that has no row there
 -- (rules 1 or 3 failed, or something is inactive) the verdicts of rules 4 and 6 by the same
--- conditions. That they agree on every candidate is a property test. Holds are no rule of the
--- calculator but the last word on reserving. Reads only, refuses nothing.
+-- conditions; so is that of the day limit (rule 5). That they agree on every candidate is a
+-- property test. Holds are no rule of the calculator but the last word on reserving. Reads only,
+-- refuses nothing.
 create or replace function booking.explain_slot(
   p_tenant_id uuid,
   p_staff_id uuid,
@@ -41,6 +42,11 @@ declare
   v_bookable_from timestamptz;
   v_bookable_until timestamptz;
   v_last_date date;
+  v_has_begun boolean;
+  v_full_date date;
+  v_most integer;
+  v_days tstzrange;
+  v_day_full_until timestamptz;
 begin
   select t.* into v_tenant from booking.tenants t where t.id = p_tenant_id;
   select s.* into v_person
@@ -72,6 +78,14 @@ begin
     select count(*)
     from booking.appointments a
     where a.tenant_id = p_tenant_id and a.slot_id = v_slot_id and a.status <> 'cancelled'
+  );
+  v_has_begun := v_shape.is_group and v_booked > 0;
+  -- The local days that it touches.
+  v_days := tstzrange(
+    booking.first_instant(v_date, v_zone),
+    booking.first_instant(
+      ((v_end - interval '1 microsecond') at time zone v_zone)::date + 1, v_zone
+    )
   );
 
   rule := 'active';
@@ -225,33 +239,42 @@ begin
   end if;
   return next;
 
-  -- Rule 4: a class ignores its own attendees, unless they fill it.
+  -- Rule 4: a class ignores its own attendees, unless they fill it; an appointment elsewhere takes
+  -- the way to and from it, too.
   rule := 'free';
-  select coalesce(jsonb_agg(jsonb_build_object(
+  select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
     'table', x.source, 'id', x.id, 'starts_at', booking.iso_time(lower(x.period)),
-    'ends_at', booking.iso_time(upper(x.period))
-  ) order by lower(x.period), x.id), '[]')
+    'ends_at', booking.iso_time(upper(x.period)), 'travel_from', x.place
+  )) order by lower(x.period), x.id), '[]')
   into evidence
   from (
-    select 'appointments' as source, a.id, a.claim as period
+    select 'appointments' as source, a.id, a.claim as period,
+      case when not a.claim && v_claim then l.name end as place
     from booking.appointments a
-    where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && v_claim
+    join booking.locations l on l.tenant_id = p_tenant_id and l.id = a.location_id
+    where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id
+      and a.claim && booking.widened(v_claim, booking.longest_travel(p_tenant_id))
       and a.status <> 'cancelled'
       and (a.slot_id is distinct from v_slot_id or v_booked >= v_capacity)
+      and v_claim && booking.barred_period(p_tenant_id, a.claim, a.location_id, p_location_id)
     union all
-    select 'busy_times', t.id, tstzrange(t.start_time, t.end_time)
+    select 'busy_times', t.id, tstzrange(t.start_time, t.end_time), null
     from booking.busy_times t
     where t.tenant_id = p_tenant_id and t.staff_id = p_staff_id
       and tstzrange(t.start_time, t.end_time) && v_claim
   ) as x;
-  passed := coalesce(v_state.is_available, evidence = '[]');
+  passed := coalesce(v_state.is_free, evidence = '[]');
   message := case
     when v_shape.is_group and v_booked >= v_capacity
     then format('All %s places are taken.', v_capacity)
     when evidence <> '[]' then format(
       '%s: %s%s.',
-      case evidence #>> '{0,table}'
-        when 'appointments' then 'Another appointment, buffers included' else 'Busy'
+      case
+        when evidence #>> '{0,travel_from}' is not null
+        then format('No time to travel: appointment at %s', evidence #>> '{0,travel_from}')
+        when evidence #>> '{0,table}' = 'appointments'
+        then 'Another appointment, buffers included'
+        else 'Busy'
       end,
       booking.period_text(
         (evidence #>> '{0,starts_at}')::timestamptz, (evidence #>> '{0,ends_at}')::timestamptz,
@@ -264,6 +287,70 @@ begin
     else format(
       'Nothing else, buffers included: %s.',
       booking.period_text(lower(v_claim), upper(v_claim), v_zone)
+    )
+  end;
+  return next;
+
+  -- Rule 5. A class that somebody attends has its day.
+  rule := 'day_limit';
+  select max(d.booked),
+    min(d.local_date) filter (where d.booked >= v_person.max_appointments_per_day)
+  into v_most, v_full_date
+  from (
+    select local_date::date as local_date, (
+      select count(distinct coalesce(a.slot_id, a.id))
+      from booking.appointments a
+      where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && v_days
+        and tstzrange(a.start_time, a.end_time) && tstzrange(
+          booking.first_instant(local_date, v_zone),
+          booking.first_instant(local_date + interval '1 day', v_zone)
+        )
+        and a.status <> 'cancelled'
+    ) as booked
+    from generate_series(
+      v_date::timestamp, ((v_end - interval '1 microsecond') at time zone v_zone)::date::timestamp,
+      interval '1 day'
+    ) as local_date
+  ) as d;
+  passed := coalesce(v_state.is_within_limit, v_has_begun or v_full_date is null);
+  evidence := case
+    when passed then '[]'
+    else jsonb_build_array(jsonb_build_object('table', 'staff', 'id', p_staff_id))
+  end;
+  message := case
+    when v_person.max_appointments_per_day is null
+    then format('%s has no limit of appointments a day.', v_person.display_name)
+    when not passed then format(
+      '%s takes %s appointments a day, and has them on %s.', v_person.display_name,
+      v_person.max_appointments_per_day, to_char(v_full_date, 'Dy FMDD Mon YYYY')
+    )
+    when v_has_begun then 'Others come to this class, so it counts already.'
+    else format(
+      '%s takes %s appointments a day, and has %s.', v_person.display_name,
+      v_person.max_appointments_per_day, v_most
+    )
+  end;
+  return next;
+
+  rule := 'compact';
+  passed := case
+    when not v_person.compact_schedule then true
+    when v_state.is_on_grid and v_state.is_free and v_state.is_within_limit
+    then v_state.is_available
+  end;
+  evidence := case
+    when passed is false
+    then jsonb_build_array(jsonb_build_object('table', 'staff', 'id', p_staff_id))
+    else '[]'
+  end;
+  message := case
+    when not v_person.compact_schedule
+    then format('%s does not keep a compact schedule.', v_person.display_name)
+    when passed is null then 'Not asked, because of another rule.'
+    when passed then 'The compact schedule leaves it open.'
+    else format(
+      '%s keeps a compact schedule: on a day with an appointment only the first and the last of '
+        'consecutive free starts are offered.', v_person.display_name
     )
   end;
   return next;
@@ -306,21 +393,39 @@ begin
   -- Until when holds of other slots and, where they and attendees fill it, its own leave no place;
   -- as availability_slots.reserved_until (expected_slots).
   rule := 'not_held';
-  with holds as materialized (
-    select h.id, h.claim, h.expires_at, h.slot_id = v_slot_id as is_own,
-      row_number() over (partition by h.slot_id = v_slot_id order by h.expires_at) as place,
-      count(*) over (partition by h.slot_id = v_slot_id) as places
+  if not v_has_begun then
+    v_day_full_until := booking.day_is_full_until(
+      p_tenant_id, p_staff_id, p_location_id, v_slot_id, p_at, v_end
+    );
+  end if;
+  with own as (
+    select h.*, row_number() over (order by h.expires_at) as place, count(*) over () as places
     from booking.slot_reservations h
-    where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id and h.claim && v_claim
+    where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id and h.slot_id = v_slot_id
       and h.expires_at > v_now
   ),
+  others as (
+    select *
+    from booking.holds_in_the_way(
+      p_tenant_id, p_staff_id, p_location_id, v_slot_id, v_claim
+    )
+  ),
   barring as (
-    select h.*
-    from holds h
-    where not h.is_own
-      or (h.places + v_booked >= v_capacity and h.place <= h.places + v_booked - v_capacity + 1)
+    select w.id, w.claim, w.expires_at from others w
+    union all
+    select o.id, o.claim, o.expires_at
+    from own o
+    where o.places + v_booked >= v_capacity
+      and o.place <= o.places + v_booked - v_capacity + 1
+    union all
+    -- With these the day is full, until the day limit has room again.
+    select h.id, h.claim, null
+    from booking.slot_reservations h
+    where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id and h.slot_id <> v_slot_id
+      and h.expires_at > v_now and h.claim && v_days and v_day_full_until is not null
+      and h.id not in (select w.id from others w)
   )
-  select max(b.expires_at), coalesce(jsonb_agg(jsonb_build_object(
+  select greatest(max(b.expires_at), v_day_full_until), coalesce(jsonb_agg(jsonb_build_object(
     'table', 'slot_reservations', 'id', b.id, 'starts_at', booking.iso_time(lower(b.claim)),
     'ends_at', booking.iso_time(upper(b.claim))
   ) order by lower(b.claim), b.id), '[]')

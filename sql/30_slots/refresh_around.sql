@@ -2,8 +2,9 @@
 -- in every zone the tenant works in, widened by the longest claim and the longest travel time (a
 -- slot that overlaps them may begin that much earlier), and one day more on either side, because
 -- overnight pieces of working time hang their grid on the date before. Where only holds have
--- changed (p_grid_stands) no grid moves, and the dates that they overlap are enough. Locks those
--- calendars.
+-- changed (p_grid_stands) no grid moves, and the dates that they overlap are enough, unless
+-- somebody has a day limit: then a slot of the night before may end on a day that is full. Locks
+-- those calendars.
 create or replace function booking.refresh_around(
   p_tenant_id uuid,
   p_staff_ids uuid[],
@@ -14,14 +15,20 @@ language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 declare
-  v_reach interval := make_interval(mins => (
+  v_reach interval := booking.longest_travel(p_tenant_id) + make_interval(mins => (
     select coalesce(max(t.buffer_before_minutes + t.duration_minutes + t.buffer_after_minutes), 0)
     from booking.appointment_types t
     where t.tenant_id = p_tenant_id
-  ) + (
-    select coalesce(max(t.minutes), 0) from booking.travel_times t where t.tenant_id = p_tenant_id
   ));
-  v_more_days integer := case when p_grid_stands then 0 else 1 end;
+  v_more_days integer := case
+    when p_grid_stands and not exists (
+      select
+      from booking.staff s
+      where s.tenant_id = p_tenant_id and s.id = any (p_staff_ids)
+        and s.max_appointments_per_day is not null
+    ) then 0
+    else 1
+  end;
   v_dates daterange[];
 begin
   select array_agg((

@@ -15,6 +15,7 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
 set enable_nestloop = off
+set enable_mergejoin = off
 as $$
 declare
   v_staff_ids uuid[] := coalesce(p_staff_ids, array(

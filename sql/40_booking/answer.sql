@@ -27,33 +27,43 @@ begin
     return booking.refuse_calls(v_seconds);
   end if;
 
-  begin
-    case p_function
-      when 'get_tenant' then
-        v_answer := booking.get_tenant(p_request);
-      when 'get_available_slots' then
-        v_answer := booking.get_available_slots(p_request);
-      when 'get_next_available' then
-        v_answer := booking.get_next_available(p_request);
-      when 'get_reservations' then
-        v_answer := booking.get_reservations(p_request);
-      when 'explain_availability' then
-        v_answer := booking.explain_availability(p_request);
-    end case;
-  exception
-    when sqlstate 'PB001' then
-      get stacked diagnostics
-        v_code = constraint_name,
-        v_message = message_text,
-        v_details = pg_exception_detail,
-        v_hint = pg_exception_hint;
-      return booking.refusal(v_code, v_message, v_details, v_hint);
-    when query_canceled or lock_not_available then
-      -- Out of time: an error would take the count back.
-      return booking.refusal(
-        'busy', 'This takes too long at the moment.', null, 'Ask for less, or try again.', 1
-      );
-  end;
+  for v_try in 1..2 loop
+    begin
+      case p_function
+        when 'get_tenant' then
+          v_answer := booking.get_tenant(p_request);
+        when 'get_available_slots' then
+          v_answer := booking.get_available_slots(p_request);
+        when 'get_available_times' then
+          v_answer := booking.get_available_times(p_request);
+        when 'get_next_available' then
+          v_answer := booking.get_next_available(p_request);
+        when 'get_reservations' then
+          v_answer := booking.get_reservations(p_request);
+        when 'explain_availability' then
+          v_answer := booking.explain_availability(p_request);
+      end case;
+      exit;
+    exception
+      when sqlstate 'PB001' then
+        get stacked diagnostics
+          v_code = constraint_name,
+          v_message = message_text,
+          v_details = pg_exception_detail,
+          v_hint = pg_exception_hint;
+        return booking.refusal(v_code, v_message, v_details, v_hint);
+      when syntax_error_or_access_rule_violation then
+        -- Our functions were replaced while this ran; the second try runs what is there now.
+        if v_try = 2 then
+          raise;
+        end if;
+      when query_canceled or lock_not_available then
+        -- Out of time: an error would take the count back.
+        return booking.refusal(
+          'busy', 'This takes too long at the moment.', null, 'Ask for less, or try again.', 1
+        );
+    end;
+  end loop;
 
   v_answer := jsonb_build_object('success', true) || v_answer;
   if current_setting('request.method', true) in ('GET', 'HEAD') then

@@ -8,17 +8,20 @@
 --   out of time     (57014), waiting in several queues busy
 --   deadlock        (40P01)                           once more, then busy
 --   unique          (23505)                           once more: an equal request was faster
+--   no such name    (42…)                             once more: another release has just come
 --   overlap         (23P01), row gone (23503)         slot_taken or appointment_conflict, without
 --                                                     the detail, which shows the other's time
 --
 -- Any other error is a fault and passes through. A refusal is an answer and not an error because an
--- error would take its own audit row with it. Locks, in this order: the session (reserving only) or
--- the appointment's row, then calendars by staff_id. The lock timeout lies below the statement
--- timeouts that callers have (Supabase: 3 s for anon): waiting in vain is on record, too. It
--- counts anew for each wait, so running out of time, which comes once, is caught as well.
+-- error would take its own audit row with it. Locks, in this order: the session (reserving only),
+-- the customer (booking only) or the appointment's row, then calendars by staff_id. The lock
+-- timeout lies below the statement timeouts that callers have (Supabase: 3 s for anon): waiting in
+-- vain is on record, too. It counts anew for each wait, so running out of time, which comes once,
+-- is caught as well.
 --
 -- Calls are counted before anything else; what is too many is refused and leaves no audit row, or a
--- flood would fill the disk. The count is kept whatever becomes of the call.
+-- flood would fill the disk. The count is kept whatever becomes of the call; reserving times and
+-- slots is one count.
 --
 -- Runs as the owner because callers may touch no table. Who they are, token claims say; each worker
 -- asks before it does anything. Read-only transactions (GET) fail with 25006 at once: secrets must
@@ -48,7 +51,9 @@ begin
       message = format('%s is for POST: it changes something', p_action);
   end if;
 
-  v_seconds := booking.seconds_to_wait(p_action);
+  v_seconds := booking.seconds_to_wait(
+    case p_action when 'reserve_time' then 'reserve_slot' else p_action end
+  );
   if v_seconds > 0 then
     return booking.refuse_calls(v_seconds);
   end if;
@@ -65,7 +70,13 @@ begin
     case
       when booking.caller_is_member((v_request ->> 'tenant_id')::uuid)
       then (v_request ->> 'tenant_id')::uuid
-    end
+    end,
+    -- Whoever reserves a time names a tenant and no slot.
+    (
+      select t.id
+      from booking.tenants t
+      where t.id = (v_request ->> 'tenant_id')::uuid and p_action = 'reserve_time'
+    )
   );
 
   -- Tells the triggers that this is no direct write.
@@ -77,6 +88,8 @@ begin
       case p_action
         when 'reserve_slot' then
           v_answer := booking.reserve_slot(v_slot, v_session_hash, v_request);
+        when 'reserve_time' then
+          v_answer := booking.reserve_time(v_session_hash, v_request);
         when 'release_slot' then
           v_answer := booking.release_slot(v_slot, v_session_hash, v_request);
         when 'create_appointment' then
@@ -110,9 +123,15 @@ begin
         v_code := 'busy';
         -- Whoever waited for us has our locks now, once it has woken up to take them.
         perform pg_sleep(0.1);
+      when syntax_error_or_access_rule_violation then
+        -- Our functions were replaced while this ran; the second try runs what is there now.
+        if v_try = 2 then
+          raise;
+        end if;
       when unique_violation or exclusion_violation or foreign_key_violation then
         v_code := case p_action
           when 'reserve_slot' then 'slot_taken'
+          when 'reserve_time' then 'slot_taken'
           when 'reschedule_appointment' then 'slot_taken'
           when 'create_appointment' then 'appointment_conflict'
         end;
@@ -155,11 +174,12 @@ begin
     coalesce(v_tenant_id, v_appointment.tenant_id, c_unknown_tenant), p_action,
     case when v_code is null then 'success' else 'refused' end, v_code,
     booking.caller_id(), coalesce(booking.caller_role(), session_user), v_session_hash,
-    booking.address_hash(), (p_request ->> 'slot_id')::uuid,
+    booking.address_hash(), coalesce(p_request ->> 'slot_id', v_answer ->> 'slot_id')::uuid,
     coalesce(p_request ->> 'appointment_id', v_answer ->> 'appointment_id')::uuid,
     coalesce(
       v_slot.staff_id, v_appointment.staff_id,
-      case when v_tenant_id is not null then (v_request ->> 'staff_id')::uuid end
+      case when v_tenant_id is not null then (v_request ->> 'staff_id')::uuid end,
+      (v_answer ->> 'staff_id')::uuid
     )
   );
   return v_answer;

@@ -7,11 +7,14 @@
 -- new manage_token in place of the old (it is kept as SHA-256 only); another one is refused. Two at
 -- once: the second waits for the first at the calendar, or at the key's index, and then replays.
 --
--- Where the service costs something and wants payment first, the appointment is pending until
--- payment_due_at, and takes its time all the same.
+-- The price is what the hold quoted; where it quoted none for this service, what that costs now.
+-- It stays, whatever becomes of the tenant's rules or of the appointment's time. Where the service
+-- costs something and wants payment first, the appointment is pending until payment_due_at, and
+-- takes its time all the same.
 --
--- Locks the calendar, and of a replay only the appointment's row. Refuses: not_authenticated,
--- invalid_request, slot_not_found, reservation_expired, appointment_conflict, idempotency_conflict.
+-- Locks the customer, where the tenant limits their open appointments, then the calendar; of a
+-- replay only the appointment's row. Refuses: not_authenticated, invalid_request, slot_not_found,
+-- reservation_expired, customer_limit_reached, appointment_conflict, idempotency_conflict.
 create or replace function booking.create_appointment(
   p_slot booking.availability_slots,
   p_session_hash bytea,
@@ -68,6 +71,7 @@ begin
     limit 1;
     -- Only who holds something makes others wait for the lock.
     if found then
+      perform booking.lock_customer(v_hold.tenant_id, v_caller_id, p_request -> 'user_data');
       perform booking.lock_calendars(v_hold.tenant_id, array[v_hold.staff_id]);
     end if;
   end if;
@@ -99,6 +103,10 @@ begin
     );
   end if;
 
+  perform booking.require_within_customer_limit(
+    v_hold.tenant_id, v_caller_id, p_request -> 'user_data'
+  );
+
   v_type := booking.offered_type(
     v_hold.tenant_id, v_hold.staff_id, v_hold.shape_id, p_request ->> 'appointment_type', v_hold
   );
@@ -107,7 +115,7 @@ begin
   from booking.calculate_slot(
     v_hold.tenant_id, v_hold.staff_id, v_hold.location_id, v_type.shape_id, v_hold.start_time
   ) s;
-  if not coalesce(v_state.is_available, false) then
+  if not coalesce(v_state.is_free, false) then
     perform booking.refuse_changed();
   end if;
 
@@ -116,7 +124,9 @@ begin
 
   select t.* into v_tenant from booking.tenants t where t.id = v_hold.tenant_id;
   if v_type.id is distinct from v_hold.appointment_type_id then
-    v_hold.quoted_price_cents := v_type.price_cents;
+    v_hold.quoted_price_cents := booking.price_of(
+      v_hold.tenant_id, v_type.id, v_hold.staff_id, v_hold.location_id, v_hold.start_time
+    );
     v_hold.currency := v_type.currency;
   end if;
 

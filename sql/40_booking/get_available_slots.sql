@@ -31,7 +31,7 @@ begin
       ));
     end if;
   end if;
-  return booking.list_slots(p_request, v_after_start, v_after_id, v_limit);
+  return booking.list_slots(p_request, v_after_start, v_after_id, v_limit) - 'searched_until';
 end
 $$;
 

@@ -37,6 +37,21 @@ $$;
 comment on function booking.is_published(booking.availability_slots) is
   'True if the slot begins before the end of its calendar''s published days.';
 
+-- Whether a slot that had no row has been published meanwhile. Reads only.
+create or replace function booking.has_row(p_slot booking.availability_slots) returns boolean
+language sql volatile parallel unsafe
+set search_path = ''
+as $$
+  select exists (
+    select
+    from booking.availability_slots s
+    where s.tenant_id = p_slot.tenant_id and s.id = p_slot.id
+  )
+$$;
+
+comment on function booking.has_row(booking.availability_slots) is
+  'True if the slot is in availability_slots now.';
+
 create or replace function booking.refuse_taken() returns void
 language sql volatile parallel unsafe
 set search_path = ''

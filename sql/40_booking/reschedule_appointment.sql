@@ -21,6 +21,7 @@ declare
   v_hold booking.slot_reservations;
   v_shape_id uuid;
   v_state record;
+  v_state_now record;
   v_seat integer;
 begin
   if p_request ->> 'session_id' is not null then
@@ -76,32 +77,48 @@ begin
     coalesce(v_shape_id, p_slot.shape_id), p_slot.start_time, v_appointment.id
   ) s;
 
-  if v_hold.id is not null and not coalesce(v_state.is_available, false) then
+  if v_hold.id is not null and not coalesce(v_state.is_free, false) then
     perform booking.refuse_changed();
   end if;
 
-  if v_hold.id is null and not coalesce(
-    v_state.is_available and v_state.is_bookable and (v_state.is_on_grid or (
-      select s.is_on_grid
-      from booking.calculate_slot(
-        p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id, p_slot.start_time
-      ) s
-    )), false
-  ) then
-    perform booking.refuse_taken();
+  -- What the listing would show without this appointment, else what it does show: grids and compact
+  -- schedules depend on what is booked.
+  if v_hold.id is null
+    and not coalesce(v_state.is_on_grid and v_state.is_available and v_state.is_bookable, false)
+  then
+    select s.* into v_state_now
+    from booking.calculate_slot(
+      p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id, p_slot.start_time
+    ) s;
+    if not coalesce(
+      v_state_now.is_on_grid and v_state_now.is_available and v_state_now.is_bookable
+        and v_state.is_free,
+      false
+    ) then
+      perform booking.refuse_taken();
+    end if;
   end if;
 
   delete from booking.slot_reservations h
   where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;
 
   perform
-  from booking.slot_reservations h
-  where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
-    and h.claim && v_state.claim and h.slot_id <> p_slot.id and h.expires_at > v_now
-    and not coalesce(
-      h.session_hash = p_session_hash or h.customer_id = booking.caller_id(), false
-    );
+  from booking.holds_in_the_way(
+    p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.id, v_state.claim
+  ) h
+  where not coalesce(
+    h.session_hash = p_session_hash or h.customer_id = booking.caller_id(), false
+  );
   if found then
+    perform booking.refuse_taken();
+  end if;
+
+  if v_hold.id is null and not (v_state.capacity > 1 and v_state.booked > 0)
+    and booking.day_is_full_until(
+      p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.id, p_slot.start_time,
+      v_state.end_time, v_appointment.id
+    ) is not null
+  then
     perform booking.refuse_taken();
   end if;
 

@@ -1,12 +1,15 @@
 -- Holds a slot for a session, hold_minutes long: one atomic step. Slot and every slot that its
--- claim overlaps are hidden until then (the hold's triggers publish that). The same session asking
--- again gets the same answer and no longer hold; its own holds that overlap are replaced, and stay
--- if the new one cannot be had, because a refusal takes everything back.
+-- claim overlaps or leaves no time to travel to are hidden until then (the hold's triggers publish
+-- that), and so is a day that is full with it. The same session asking again gets the same answer
+-- and no longer hold; its own holds that are in the way are replaced, and stay if the new one
+-- cannot be had, because a refusal takes everything back. A hold for a service quotes its price
+-- (booking.price_of), and keeps the quote until it is for another service.
 --
 -- Locks the session (two calls of one session must not pass max_holds_per_session together), then
 -- the calendar; looks afterwards, and reads the clock once. A slot that is published as taken, or
--- not published at all, is refused without any lock: nobody makes bookers wait by asking for it,
--- and busy takes as long as off duty.
+-- not published though its day is, is refused without any lock, and so is one beyond the published
+-- days that the calculator does not offer: nobody makes bookers wait by asking for it, and busy
+-- takes as long as off duty.
 --
 -- Refuses: invalid_request, slot_not_found, slot_taken, hold_limit_reached, appointment_conflict
 -- (held already, for a service that the tenant has withdrawn since).
@@ -31,7 +34,14 @@ begin
 
   if p_slot.reserved_until > v_now or not p_slot.is_available
     or p_slot.bookable_until <= v_now or p_slot.bookable_from > v_now
-    or (p_slot.calculated_at is null and booking.is_published(p_slot))
+    or (p_slot.calculated_at is null and not booking.has_row(p_slot) and (
+      booking.is_published(p_slot) or not coalesce((
+        select s.is_on_grid and s.is_available and s.is_bookable
+        from booking.calculate_slot(
+          p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id, p_slot.start_time
+        ) s
+      ), false)
+    ))
   then
     perform
     from booking.slot_reservations h
@@ -42,9 +52,7 @@ begin
     end if;
   end if;
 
-  perform pg_advisory_xact_lock(hashtextextended(
-    p_slot.tenant_id::text || encode(p_session_hash, 'hex'), 0
-  ));
+  perform booking.lock_session(p_slot.tenant_id, p_session_hash);
   perform booking.lock_calendars(p_slot.tenant_id, array[p_slot.staff_id]);
   v_now := booking.now();
 
@@ -64,10 +72,10 @@ begin
 
     -- Before the calculator, so that the losers of a rush cost little.
     perform
-    from booking.slot_reservations h
-    where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
-      and h.claim && v_claim and h.slot_id <> p_slot.id
-      and h.expires_at > v_now and h.session_hash <> p_session_hash;
+    from booking.holds_in_the_way(
+      p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.id, v_claim
+    ) h
+    where h.session_hash <> p_session_hash;
     if found then
       perform booking.refuse_taken();
     end if;
@@ -82,7 +90,39 @@ begin
 
     delete from booking.slot_reservations h
     where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
-      and (h.expires_at <= v_now or (h.session_hash = p_session_hash and h.claim && v_claim));
+      and (h.expires_at <= v_now or h.id in (
+        select w.id
+        from booking.holds_in_the_way(
+          p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.id, v_claim
+        ) w
+      ));
+
+    -- A class that somebody attends has its day. Else one of the session's own holds makes room on
+    -- a day that is full with them, the one that ends first.
+    while not (v_state.capacity > 1 and v_state.booked > 0) and booking.day_is_full_until(
+      p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.id, p_slot.start_time,
+      v_state.end_time
+    ) is not null loop
+      delete from booking.slot_reservations h
+      where h.tenant_id = p_slot.tenant_id and h.id = (
+        select o.id
+        from booking.slot_reservations o
+        join booking.locations l on l.tenant_id = o.tenant_id and l.id = p_slot.location_id
+        join booking.tenants t on t.id = o.tenant_id
+        cross join lateral (select coalesce(l.timezone, t.timezone) as zone) as z
+        where o.tenant_id = p_slot.tenant_id and o.staff_id = p_slot.staff_id
+          and o.session_hash = p_session_hash and o.slot_id <> p_slot.id
+          and o.claim && tstzrange(
+            booking.first_instant((p_slot.start_time at time zone z.zone)::date, z.zone),
+            booking.first_instant((v_state.end_time at time zone z.zone)::date + 1, z.zone)
+          )
+        order by o.expires_at, o.id
+        limit 1
+      );
+      if not found then
+        perform booking.refuse_taken();
+      end if;
+    end loop;
 
     v_hold.seat := booking.free_seat(p_slot.tenant_id, p_slot.id, v_state.capacity);
     if v_hold.seat is null then
@@ -117,7 +157,11 @@ begin
     values (
       p_slot.tenant_id, p_slot.id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id,
       p_slot.start_time, v_claim, v_hold.seat, p_session_hash, booking.caller_id(),
-      v_type.id, v_type.price_cents, v_type.currency, v_state.capacity,
+      v_type.id,
+      booking.price_of(
+        p_slot.tenant_id, v_type.id, p_slot.staff_id, p_slot.location_id, p_slot.start_time
+      ),
+      v_type.currency, v_state.capacity,
       v_now + v_tenant.hold_minutes * interval '1 minute'
     )
     returning * into v_hold;
@@ -130,7 +174,9 @@ begin
       appointment_type_id = coalesce(v_type.id, h.appointment_type_id),
       quoted_price_cents = case
         when v_type.id = h.appointment_type_id or v_type.id is null then h.quoted_price_cents
-        else v_type.price_cents
+        else booking.price_of(
+          h.tenant_id, v_type.id, h.staff_id, h.location_id, h.start_time
+        )
       end,
       currency = case
         when v_type.id = h.appointment_type_id or v_type.id is null then h.currency

@@ -2,8 +2,9 @@
 -- given out under that lock, and the slots follow in the same transaction.
 --
 --   before row        1 caller checked, 2 calendar locked, 3 seat taken (or slot cleared), 4 status
---   after statement   holds it beats are deleted, the days around old and new claims recalculated,
---                     events written, and an audit row where no booking function writes one
+--   after statement   travel time to and from other places is asked for (23P01), holds it beats are
+--                     deleted, the days around old and new claims recalculated, events written, and
+--                     an audit row where no booking function writes one
 
 -- Moving an appointment by hand takes it off its slot. Taking a seat copies the type's capacity, is
 -- refused when attendees and holds fill the class, and gets the seat it asks for or else the lowest
@@ -161,9 +162,10 @@ create or replace trigger appointments_refuse_truncate
 before truncate on booking.appointments
 for each statement execute function booking.refuse_truncate();
 
--- An appointment written by hand wins over holds: those of other slots that it overlaps go, and of
--- its own class only the one with its seat. Then the days around old and new claims are
--- recalculated. Runs as the owner because only the owner writes slots and holds.
+-- An appointment written by hand wins over holds: those of other slots that it overlaps or leaves
+-- no time to travel to go, and of its own class only the one with its seat. Over appointments
+-- nobody wins: where there is no time to travel the write fails. Then the days around old and new
+-- claims are recalculated. Runs as the owner because only the owner writes slots and holds.
 create or replace function booking.appointments_changed() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
@@ -172,9 +174,10 @@ declare
   v_tenant_id uuid;
   v_staff_ids uuid[];
   v_claims tstzrange[];
+  v_new_ids uuid[];
 begin
   if tg_op = 'UPDATE' then
-    for v_tenant_id, v_staff_ids, v_claims in
+    for v_tenant_id, v_staff_ids, v_claims, v_new_ids in
       with before_change as (
         select o.tenant_id, o.id, o.staff_id, o.location_id, o.claim, o.slot_id
         from old_rows o
@@ -186,27 +189,32 @@ begin
         where n.status <> 'cancelled'
       ),
       changed as (
-        (select * from before_change except select * from after_change)
+        select gone.*, false as is_new
+        from (select * from before_change except select * from after_change) as gone
         union all
-        (select * from after_change except select * from before_change)
+        select come.*, true
+        from (select * from after_change except select * from before_change) as come
       )
-      select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim)
+      select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim),
+        array_agg(c.id) filter (where c.is_new)
       from changed c
       group by c.tenant_id
     loop
+      perform booking.require_travel_time(v_tenant_id, v_new_ids);
       perform booking.drop_beaten_holds(v_tenant_id, v_staff_ids, v_claims);
       perform booking.refresh_around(v_tenant_id, v_staff_ids, v_claims);
     end loop;
     return null;
   end if;
 
-  for v_tenant_id, v_staff_ids, v_claims in
-    select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim)
+  for v_tenant_id, v_staff_ids, v_claims, v_new_ids in
+    select c.tenant_id, array_agg(c.staff_id), array_agg(c.claim), array_agg(c.id)
     from changed_rows c
     where c.status <> 'cancelled'
     group by c.tenant_id
   loop
     if tg_op = 'INSERT' then
+      perform booking.require_travel_time(v_tenant_id, v_new_ids);
       perform booking.drop_beaten_holds(v_tenant_id, v_staff_ids, v_claims);
     end if;
     perform booking.refresh_around(v_tenant_id, v_staff_ids, v_claims);

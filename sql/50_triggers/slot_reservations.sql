@@ -63,13 +63,17 @@ begin
 
   if exists (
     select from booking.appointments a
-    where a.tenant_id = new.tenant_id and a.staff_id = new.staff_id and a.claim && new.claim
+    where a.tenant_id = new.tenant_id and a.staff_id = new.staff_id
+      and a.claim && booking.widened(new.claim, booking.longest_travel(new.tenant_id))
       and a.status <> 'cancelled'
       and (a.slot_id is distinct from new.slot_id or a.seat = new.seat)
+      and new.claim && booking.barred_period(
+        new.tenant_id, a.claim, a.location_id, new.location_id
+      )
   ) then
     raise exception using
       errcode = 'exclusion_violation',
-      message = 'a hold cannot overlap a live appointment';
+      message = 'a hold cannot overlap a live appointment or the way to or from it';
   end if;
   return new;
 end

@@ -33,5 +33,5 @@ request again gets the same appointment, with a new manage_token in place of the
 Answers {"success": true, "appointment_id", "status", "start_time", "end_time" (UTC),
 "price_cents", "currency", "manage_token", "payment_required", "payment_due_at", "payment_url"}.
 manage_token is shown once; its bearer can move and cancel. Refusals: reservation_expired,
-appointment_conflict, idempotency_conflict 409; slot_not_found 404; invalid_request 400;
-not_authenticated 401; rate_limited 429; busy 503.';
+appointment_conflict, customer_limit_reached, idempotency_conflict 409; slot_not_found 404;
+invalid_request 400; not_authenticated 401; rate_limited 429; busy 503.';

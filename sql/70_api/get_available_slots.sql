@@ -34,8 +34,9 @@ comment on function api.get_available_slots(
   'List slots that can be booked now
 start_date and end_date are local dates of the place, inclusive, at most 62 days. appointment_type
 is a service''s code: only slots and people that fit it, with its price. By start_time, at most
-max_results (1 to 1,000, default 1,000); next_page_token is there where more follow, to be sent as
-page_token with the same arguments.
+max_results (1 to 1,000, default 1,000); next_page_token is there where more may follow, to be sent
+as page_token with the same arguments. Days that are not published are calculated, some in a call: a
+page may be short, or empty, and have a next_page_token.
 Answers {"success": true, "slots": [{"id", "staff_id", "start_time", "end_time" (UTC),
 "duration_minutes", "location_id", "seats_left", "price_cents", "currency"}], "next_page_token"}.
 By GET, with ETag. Refusals: range_too_large, invalid_request 400; not_found 404; rate_limited

@@ -28,5 +28,7 @@ comment on function api.get_next_available(uuid, text, integer, uuid, uuid, time
   'Find the first free times
 Over all people, or one; from from_time (an instant) on, or from now. max_results is 1 to 100,
 default 5.
-Answers {"success": true, "slots"} as get_available_slots does, by start_time. Refusals:
-invalid_request 400; not_found 404; rate_limited 429; busy 503.';
+Answers {"success": true, "slots", "searched_until"}, slots as get_available_slots does, by
+start_time; searched_until (UTC) is there where days that are not published would have to be
+calculated after it: ask again with it as from_time. Refusals: invalid_request 400; not_found 404;
+rate_limited 429; busy 503.';

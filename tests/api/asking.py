@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from tests.booking.booked import rows
 from tests.salon import Salon
 
 Slot = dict[str, Any]
+Time = dict[str, Any]
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAY = "2026-03-03"
@@ -67,6 +69,48 @@ def next_available(salon: Salon, **arguments: Any) -> list[Slot]:
     slots = answer.body["slots"]
     assert isinstance(slots, list)
     return slots
+
+
+def times(
+    salon: Salon, first: object = DAY, last: object = None, code: str = "cut", **more: Any
+) -> list[Time]:
+    """What get_available_times answers."""
+    method = more.pop("method", "GET")
+    answer = ask(
+        salon,
+        "get_available_times",
+        method=method,
+        tenant_id=salon.tenant,
+        start_date=first,
+        end_date=last or first,
+        appointment_type=code,
+        **more,
+    )
+    assert answer.success, answer
+    assert answer.body.keys() == {"success", "times"}
+    found = answer.body["times"]
+    assert isinstance(found, list)
+    return found
+
+
+def grouped(slots: list[Slot]) -> list[Time]:
+    """The slots of a listing, by start and place, as answers tell them."""
+    groups: dict[tuple[str, str], list[Slot]] = defaultdict(list)
+    for slot in slots:
+        groups[slot["start_time"], slot["location_id"]].append(slot)
+    return [
+        {
+            "start_time": start,
+            "end_time": group[0]["end_time"],
+            "duration_minutes": group[0]["duration_minutes"],
+            "location_id": place,
+            "free_staff": len({slot["staff_id"] for slot in group}),
+            "lowest_price_cents": min(slot["price_cents"] for slot in group),
+            "highest_price_cents": max(slot["price_cents"] for slot in group),
+            "currency": group[0]["currency"],
+        }
+        for (start, place), group in sorted(groups.items())
+    ]
 
 
 def public(salon: Salon) -> list[Slot]:

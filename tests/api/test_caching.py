@@ -13,7 +13,7 @@ from tests.api.asking import DAY, ask
 from tests.booking.booked import ADA, admin_of, reserve, slot_at
 from tests.salon import Salon, set_clock
 
-FUNCTIONS = ("get_tenant", "get_available_slots", "get_next_available")
+FUNCTIONS = ("get_tenant", "get_available_slots", "get_available_times", "get_next_available")
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,12 @@ def get(
     requests: dict[str, dict[str, Any]] = {
         "get_tenant": {"slug": "mitte"},
         "get_available_slots": {"tenant_id": salon.tenant, "start_date": DAY, "end_date": DAY},
+        "get_available_times": {
+            "tenant_id": salon.tenant,
+            "start_date": DAY,
+            "end_date": DAY,
+            "appointment_type": "cut",
+        },
         "get_next_available": {"tenant_id": salon.tenant},
     }
     headers = {"If-None-Match": etag} if etag is not None else {}

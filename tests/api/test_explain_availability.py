@@ -23,7 +23,17 @@ from tests.booking.booked import (
 )
 from tests.salon import TEN, Salon, make_salon, set_clock
 
-RULES = ["active", "working_time", "starts", "fit", "free", "bookable", "not_held"]
+RULES = [
+    "active",
+    "working_time",
+    "starts",
+    "fit",
+    "free",
+    "day_limit",
+    "compact",
+    "bookable",
+    "not_held",
+]
 
 Candidates = list[dict[str, Any]]
 
@@ -102,6 +112,8 @@ def test_a_free_time_passes_every_rule(salon: Salon) -> None:
         "Starts are 15 min apart, counted from each beginning of working time. This is one.",
         "It ends Tue 3 Mar 2026, 10:30, in working time.",
         "Nothing else, buffers included: Tue 3 Mar 2026, 10:00 to 10:30.",
+        "Ada has no limit of appointments a day.",
+        "Ada does not keep a compact schedule.",
         "It can be booked before Tue 3 Mar 2026, 10:00.",
         "Nobody is booking it right now.",
     ]

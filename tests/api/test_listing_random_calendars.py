@@ -1,5 +1,8 @@
 """The listing against the public view, row by row, on random calendars.
 
+Some days of most calendars are published, the days after them are calculated when they are asked
+for. The view that both are held against has all of them published.
+
 PGBOOKING_LISTINGS is the number of calendars (default 150), a third of them for each alignment.
 """
 
@@ -18,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pgbooking.reference_calendar import Calendar
-from tests.api.asking import Slot, ids, listed, local_date, next_available, public
+from tests.api.asking import Slot, grouped, ids, listed, local_date, next_available, public, times
 from tests.booking.booked import call, rows
 from tests.calculator import database
 from tests.calculator.calendars import MadeUpCalendar, insert
@@ -35,7 +38,10 @@ class Seen:
 
     calendars: int = 0
     slots: int = 0
+    beyond: int = 0
+    times: int = 0
     reserved: int = 0
+    reserved_times: int = 0
     refused: int = 0
 
 
@@ -64,8 +70,11 @@ def test_the_listing_is_the_public_view_filtered(
             compare_all(salon, made_up, data, seen)
 
     compare()
-    assert seen.slots > seen.calendars > 0
+    assert seen.slots > 0
+    assert seen.beyond > 0
+    assert seen.times > 0
     assert seen.reserved > 0
+    assert seen.reserved_times > 0
     assert seen.refused > 0
 
 
@@ -75,17 +84,21 @@ def compare_all(salon: Salon, made_up: MadeUpCalendar, data: st.DataObject, seen
     if not calendar.tenant.is_active:
         assert public(salon) == []
         return
-    shape_of = {
-        str(row["id"]): row["shape_id"]
-        for row in rows(salon, "select id, shape_id from booking.availability_slots")
-    }
-    published = [slot | {"shape_id": shape_of[slot["id"]]} for slot in public(salon)]
+    ids_with_rows = set(ids(public(salon)))
+    every, published = all_published(salon)
+    shape_of = {str(row["id"]): row["shape_id"] for row in every}
+    published = [
+        slot | {"shape_id": shape_of[slot["id"]]}
+        for slot in published
+        if date_of(slot, calendar) <= last_date(slot, made_up)
+    ]
     first = data.draw(st.integers(-2, 3).map(lambda days: made_up.now.date() + day(days)), "first")
     last = data.draw(st.integers(0, 61).map(lambda days: first + day(days)), "last")
     expected = [slot for slot in published if first <= date_of(slot, calendar) <= last]
     assert quietly_listed(salon, first, last) == told(expected)
     seen.calendars += 1
     seen.slots += len(expected)
+    seen.beyond += sum(slot["id"] not in ids_with_rows for slot in expected)
 
     filters = data.draw(filters_of(calendar), "filters")
     some = [slot for slot in expected if suits(slot, filters, calendar)]
@@ -98,27 +111,84 @@ def compare_all(salon: Salon, made_up: MadeUpCalendar, data: st.DataObject, seen
         found = next_available(salon, max_results=4, **filters)
     assert told(found) == told(everything_now[:4])
 
-    if expected:
-        reserve_one(salon, UUID(data.draw(st.sampled_from(ids(expected)), "reserve")), True)
-        seen.reserved += 1
-    hidden = [
-        str(row["id"])
-        for row in rows(
-            salon,
-            "select id from booking.availability_slots where tenant_id = %s",
-            salon.tenant,
+    services = [row.id for row in calendar.appointment_types if row.is_active]
+    if services:
+        compare_times(
+            salon, str(data.draw(st.sampled_from(services), "service")), first, last, seen
         )
-        if str(row["id"]) not in set(ids(published))
-    ]
+
+    of_id = {str(row["id"]): row for row in every}
+    if expected:
+        reserve_one(salon, of_id[data.draw(st.sampled_from(ids(expected)), "reserve")], True)
+        seen.reserved += 1
+    hidden = of_id.keys() - set(ids(published))
     if hidden:
-        reserve_one(salon, UUID(data.draw(st.sampled_from(sorted(hidden)), "refuse")), False)
+        reserve_one(salon, of_id[data.draw(st.sampled_from(sorted(hidden)), "refuse")], False)
         seen.refused += 1
 
 
-def reserve_one(salon: Salon, slot: UUID, is_listed: bool) -> None:
+def all_published(salon: Salon) -> tuple[list[dict[str, Any]], list[Slot]]:
+    """The rows, and what the view shows of them, if every day that can be booked were published.
+
+    A day more than the tenant's horizon, because a place may be a date ahead of it.
+    """
+    with salon.db.transaction(force_rollback=True):
+        salon.db.execute(
+            "update booking.calendars c"
+            " set materialized_until ="
+            " (booking.now() at time zone t.timezone)::date + t.booking_horizon_days + 1"
+            " from booking.tenants t where t.id = c.tenant_id and t.id = %s",
+            [salon.tenant],
+        )
+        salon.db.execute("select booking.refresh_slots(%s, null, null, null)", [salon.tenant])
+        every = rows(
+            salon, "select * from booking.availability_slots where tenant_id = %s", salon.tenant
+        )
+        return every, public(salon)
+
+
+def compare_times(salon: Salon, code: str, first: date, last: date, seen: Seen) -> None:
+    """The times of a service are its slots grouped by start and place, and each can be reserved."""
+    slots = quietly_listed(salon, first, last, appointment_type=code)
+    with salon.db.transaction(force_rollback=True):
+        found = times(salon, first, last, code, method="POST")
+    assert found == grouped(slots)
+    seen.times += len(found)
+    for time in found[:: max(1, len(found) // 2)]:
+        with salon.db.transaction(force_rollback=True):
+            answer = call(
+                salon,
+                "reserve_time",
+                tenant_id=salon.tenant,
+                start_time=time["start_time"],
+                appointment_type=code,
+                session_id="somebody-with-a-secret",
+                location_id=UUID(time["location_id"]),
+            )
+        assert answer.success, answer
+        assert answer.body["slot_id"] in {
+            slot["id"]
+            for slot in slots
+            if (slot["start_time"], slot["location_id"])
+            == (time["start_time"], time["location_id"])
+        }
+        assert answer.body["end_time"] == time["end_time"]
+        seen.reserved_times += 1
+
+
+def reserve_one(salon: Salon, slot: dict[str, Any], is_listed: bool) -> None:
     """What is listed can be reserved, and nothing else."""
     with salon.db.transaction(force_rollback=True):
-        answer = call(salon, "reserve_slot", slot_id=slot, session_id="somebody-with-a-secret")
+        answer = call(
+            salon,
+            "reserve_slot",
+            slot_id=slot["id"],
+            tenant_id=salon.tenant,
+            staff_id=slot["staff_id"],
+            location_id=slot["location_id"],
+            start_time=slot["start_time"],
+            session_id="somebody-with-a-secret",
+        )
     assert answer.code == (None if is_listed else "slot_taken"), answer
 
 
@@ -142,8 +212,18 @@ def told(slots: list[Slot]) -> list[Slot]:
 
 def date_of(slot: Slot, calendar: Calendar) -> date:
     """The slot's local date at its place."""
+    return local_date(slot, zone_of(slot, calendar))
+
+
+def last_date(slot: Slot, made_up: MadeUpCalendar) -> date:
+    """The last date that can be booked at the slot's place: its today + the horizon."""
+    today = made_up.now.astimezone(zone_of(slot, made_up.calendar)).date()
+    return today + day(made_up.calendar.tenant.booking_horizon_days)
+
+
+def zone_of(slot: Slot, calendar: Calendar) -> ZoneInfo:
     (place,) = [row for row in calendar.locations if str(row.id) == slot["location_id"]]
-    return local_date(slot, ZoneInfo(place.timezone or calendar.tenant.timezone))
+    return calendar.zone(place)
 
 
 @st.composite

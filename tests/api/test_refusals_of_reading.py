@@ -17,6 +17,15 @@ from tests.booking.booked import admin_of, audit_rows
 from tests.booking.refusals_in_sql import functions, possible_refusals
 from tests.salon import Salon
 
+# It takes forty people: tests/concurrency/test_hybrid.py.
+SHOWN_ELSEWHERE = {
+    (
+        "get_available_times",
+        "range_too_large",
+        "start_date to end_date is too much for one answer: it would go until 2026-04-01T22:00Z.",
+    )
+}
+
 STATUS = {"invalid_request": 400, "range_too_large": 400, "not_found": 404}
 Arguments = Callable[[Salon], dict[str, Any]]
 
@@ -26,6 +35,12 @@ GOOD: dict[str, Arguments] = {
         "tenant_id": salon.tenant,
         "start_date": "2026-03-03",
         "end_date": "2026-03-03",
+    },
+    "get_available_times": lambda salon: {
+        "tenant_id": salon.tenant,
+        "start_date": "2026-03-03",
+        "end_date": "2026-03-03",
+        "appointment_type": "cut",
     },
     "get_next_available": lambda salon: {"tenant_id": salon.tenant},
     "get_reservations": lambda _: {"session_id": "s" * 16},
@@ -135,6 +150,37 @@ CASES = [
         "garbage",
         'page_token is "garbage"; expected the next_page_token of an answer.',
     ),
+    *[
+        Case("get_available_times", code, argument, value, message)
+        for code, argument, value, message in (
+            (BAD, "tenant_id", None, "tenant_id is missing; expected the id of a tenant."),
+            ("not_found", "tenant_id", UNKNOWN, "There is no such tenant."),
+            ("not_found", "location_id", UNKNOWN, "There is no such place (location_id)."),
+            (BAD, "start_date", None, "start_date is missing; expected a date."),
+            (BAD, "end_date", "infinity", f"end_date is infinity; {YEARS}"),
+            (
+                BAD,
+                "end_date",
+                "2026-03-02",
+                "end_date is 2026-03-02; expected no date before start_date, 2026-03-03.",
+            ),
+            (
+                BAD,
+                "appointment_type",
+                None,
+                "appointment_type is missing; expected 1 to 100 characters.",
+            ),
+            (BAD, "appointment_type", "massage", NO_SERVICE),
+        )
+    ],
+    Case(
+        "get_available_times",
+        "range_too_large",
+        "end_date",
+        "2026-05-04",
+        "start_date and end_date name 63 days; expected at most 62.",
+        "Ask for fewer days at a time.",
+    ),
     Case(
         "get_next_available",
         BAD,
@@ -229,12 +275,10 @@ def test_every_refusal_that_a_function_can_give_is_in_the_list() -> None:
         (worker, code, pattern) for worker in workers for code, pattern in possible_refusals(worker)
     }
     assert len(possible) > len(workers)
+    shown = {(case.function, case.code, case.message) for case in CASES} | SHOWN_ELSEWHERE
     missing = [
         (worker, code, pattern)
         for worker, code, pattern in sorted(possible)
-        if not any(
-            (worker, code) == (case.function, case.code) and re.fullmatch(pattern, case.message)
-            for case in CASES
-        )
+        if not any((worker, code) == case[:2] and re.fullmatch(pattern, case[2]) for case in shown)
     ]
     assert missing == []

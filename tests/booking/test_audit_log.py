@@ -95,6 +95,34 @@ def about_nobody(salon: Salon, booking: Booking) -> dict[str, Any]:
 ATTEMPTS = {
     "reserved": Attempt("reserve_slot", at_eleven, columns=about_slot),
     "reserved again": Attempt("reserve_slot", at_noon, columns=about_slot),
+    "reserved with anybody": Attempt(
+        "reserve_time",
+        lambda salon, _booking: {
+            "tenant_id": salon.tenant,
+            "start_time": ELEVEN,
+            "appointment_type": "cut",
+            "session_id": SESSION,
+        },
+        columns=lambda salon, booking: (
+            about_slot(salon, booking) | {"slot_id": slot_at(salon, ELEVEN)}
+        ),
+    ),
+    "nobody to reserve": Attempt(
+        "reserve_time",
+        lambda salon, _booking: {
+            "tenant_id": salon.tenant,
+            "start_time": TEN,
+            "appointment_type": "cut",
+            "session_id": SESSION,
+        },
+        ANON,
+        "slot_taken",
+        lambda salon, _booking: {
+            "tenant_id": salon.tenant,
+            "staff_id": None,
+            "session_hash": sha256(SESSION),
+        },
+    ),
     "taken": Attempt(
         "reserve_slot",
         lambda _salon, booking: {"slot_id": booking.slot, "session_id": OTHER_SESSION},
@@ -270,21 +298,18 @@ def test_each_call_leaves_one_row(salon: Salon, booking: Booking, attempt: Attem
     assert answer.code == attempt.code, answer
     (row,) = audit_rows(salon)[before:]
     user = user_of(attempt.caller) if "sub" in attempt.caller.claims else None
-    assert (
-        row.items()
-        >= {
-            "occurred_at": NOW,
-            "action": attempt.function,
-            "outcome": "refused" if attempt.code else "success",
-            "code": attempt.code,
-            "actor_id": user,
-            "actor_role": attempt.caller.role,
-            "details": {},
-            "slot_id": arguments.get("slot_id"),
-        }.items()
-    )
+    expected: dict[str, Any] = {
+        "occurred_at": NOW,
+        "action": attempt.function,
+        "outcome": "refused" if attempt.code else "success",
+        "code": attempt.code,
+        "actor_id": user,
+        "actor_role": attempt.caller.role,
+        "details": {},
+        "slot_id": arguments.get("slot_id"),
+    } | attempt.columns(salon, booking)
+    assert row.items() >= expected.items()
     assert row["address_hash"] is not None
-    assert row.items() >= attempt.columns(salon, booking).items()
     if "appointment_id" in answer.body:
         assert row["appointment_id"] == UUID(answer.body["appointment_id"])
 

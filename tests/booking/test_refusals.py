@@ -45,6 +45,7 @@ STATUS = {
     "appointment_conflict": 409,
     "idempotency_conflict": 409,
     "hold_limit_reached": 409,
+    "customer_limit_reached": 409,
     "too_late": 409,
     "invalid_status": 409,
     "busy": 503,
@@ -234,6 +235,124 @@ def reserving_while_the_calendar_is_locked(town: Town) -> Request:
     return request(town.salon.tenant, slot_id=town.slot("10:00"), session_id=SESSION)
 
 
+# reserve_time
+
+
+def time_of(town: Town, **changes: object) -> Request:
+    """A visitor asks for a cut of anybody at ten, but for these changes."""
+    arguments: dict[str, Any] = {
+        "tenant_id": town.salon.tenant,
+        "start_time": at("10:00"),
+        "appointment_type": "cut",
+        "session_id": SESSION,
+    }
+    return request(town.salon.tenant, **(arguments | changes))
+
+
+@refused(
+    "reserve_time",
+    "invalid_request",
+    "session_id is missing; expected 16 to 128 characters.",
+)
+def taking_a_time_without_a_session(town: Town) -> Request:
+    return time_of(town, session_id=None)
+
+
+@refused("reserve_time", "invalid_request", "start_time is missing; expected a time.")
+def taking_no_time(town: Town) -> Request:
+    return time_of(town, start_time=None)
+
+
+@refused(
+    "reserve_time",
+    "invalid_request",
+    "start_time is infinity; expected a time in the years 1900 to 9999.",
+)
+def taking_the_end_of_time(town: Town) -> Request:
+    return time_of(town, start_time="infinity")
+
+
+@refused(
+    "reserve_time",
+    "invalid_request",
+    "tenant_id is missing; expected the id of a tenant.",
+)
+def taking_a_time_nowhere(town: Town) -> Request:
+    return replace(time_of(town, tenant_id=None), tenant=UNKNOWN_TENANT)
+
+
+@refused("reserve_time", "not_found", "There is no such tenant.")
+def taking_a_time_of_nobody(town: Town) -> Request:
+    return replace(time_of(town, tenant_id=uuid4()), tenant=UNKNOWN_TENANT)
+
+
+@refused("reserve_time", "not_found", "There is no such place (location_id).")
+def taking_a_time_at_anothers_place(town: Town) -> Request:
+    return time_of(town, location_id=town.neighbour.location)
+
+
+@refused(
+    "reserve_time",
+    "invalid_request",
+    "appointment_type is missing; expected 1 to 100 characters.",
+)
+def taking_a_time_for_nothing(town: Town) -> Request:
+    return time_of(town, appointment_type=None)
+
+
+@refused(
+    "reserve_time",
+    "invalid_request",
+    'appointment_type is "massage"; expected the code of one of this tenant\'s services.',
+)
+def taking_a_time_for_another_service(town: Town) -> Request:
+    return time_of(town, appointment_type="massage")
+
+
+@refused("reserve_time", "slot_taken", TAKEN, hint=ANOTHER_TIME)
+def taking_a_time_when_nobody_is_free(town: Town) -> Request:
+    for person in (town.salon.person, town.colleague):
+        town.salon.appointment(at("10:00"), staff_id=person)
+    return time_of(town)
+
+
+@refused("reserve_time", "slot_taken", TAKEN, hint=ANOTHER_TIME)
+def taking_a_time_that_everybody_holds(town: Town) -> Request:
+    reserve(town.salon, town.slot("11:00", person=town.colleague), "session-of-guest-1")
+    return time_of(town, start_time=at("11:00"))
+
+
+@refused(
+    "reserve_time",
+    "hold_limit_reached",
+    "This session holds 1 times already.",
+    hint="Book or release one of them first.",
+)
+def taking_one_time_too_many(town: Town) -> Request:
+    town.execute("update booking.tenants set max_holds_per_session = 1")
+    return time_of(town)
+
+
+@refused(
+    "reserve_time",
+    "appointment_conflict",
+    CONFLICT,
+    details=CALENDAR_CHANGED,
+    hint=ANOTHER_TIME,
+)
+def taking_a_time_again_of_whom_no_longer_does_it(town: Town) -> Request:
+    town.execute(
+        "delete from booking.staff_appointment_types where staff_id = %s", town.salon.person
+    )
+    return time_of(town, start_time=at("12:00"))
+
+
+@refused("reserve_time", "busy", TOO_BUSY, hint=IN_A_SECOND)
+def taking_a_time_while_the_calendars_are_locked(town: Town) -> Request:
+    town.lock(LOCKED_CALENDARS)
+    return time_of(town)
+
+
 # release_slot
 
 
@@ -279,6 +398,17 @@ def booking_of(town: Town, caller: Caller = ADA, **changes: object) -> Request:
 )
 def booking_as_nobody(town: Town) -> Request:
     return booking_of(town, Caller("authenticated"))
+
+
+@refused(
+    "create_appointment",
+    "customer_limit_reached",
+    "This customer has 1 open appointment here already; no more than 1 can be booked ahead.",
+    hint="Cancel one of them, or book again once one of them is over.",
+)
+def booking_more_than_a_customer_may(town: Town) -> Request:
+    town.execute("update booking.tenants set max_open_appointments_per_customer = 1")
+    return booking_of(town)
 
 
 @refused(
@@ -993,6 +1123,13 @@ NEVER_GIVEN = {
     # The service comes this far, and nobody else.
     ("record_payment", "not_authenticated", NOBODY),
     ("record_payment", "forbidden", COLLEAGUES),
+    # The slot is one of those found, for a service that the person offers.
+    ("reserve_time", "slot_not_found", NO_SLOT),
+    (
+        "reserve_time",
+        "invalid_request",
+        'appointment_type is "x"; expected one that this slot can be booked for: .',
+    ),
 }
 
 
@@ -1019,7 +1156,7 @@ def test_every_refusal_that_the_frame_gives_is_in_the_list() -> None:
     attempt = functions()["attempt"]
     shown = {(case.function, case.code) for case in CASES}
     of_constraints = re.findall(r"when '(\w+)' then '([a-z_]+)'\n", attempt)
-    assert len(of_constraints) == 3
+    assert len(of_constraints) == 4
     assert set(of_constraints) <= shown
     for function, _ in shown:
         assert (function, "busy") in shown

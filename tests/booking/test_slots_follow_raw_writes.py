@@ -7,6 +7,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from tests.booking.booked import ADA, OTHER_SESSION, call, create, reserve, slot_at
 from tests.salon import TEN, Salon, set_clock
 
 
@@ -387,6 +388,24 @@ def test_a_change_that_concerns_many_is_queued_with_its_reason_and_worked_off(
     assert salon.db.execute(queue).fetchone() == (0, None)
     assert starts(salon, salon.cut)[-1] == "16:15"
     assert salon.differences() == []
+
+
+def test_until_the_queue_comes_by_booking_refuses_what_is_no_longer_true(salon: Salon) -> None:
+    """The old, shorter slots are still there to be seen, and nothing of them can be had."""
+    crowd(salon)
+    before = slot_at(salon)
+    held = slot_at(salon, TEN + timedelta(hours=2))
+    reserve(salon, held, caller=ADA)
+    salon.db.execute(
+        "update booking.appointment_types set duration_minutes = 45 where code = 'cut'"
+    )
+    assert salon.db.execute(
+        "select is_available from booking.availability_slots where id = %s", (before,)
+    ).fetchone() == (True,)
+    new = call(salon, "reserve_slot", slot_id=before, session_id=OTHER_SESSION)
+    assert new.code == "slot_taken"
+    assert create(salon, held, ADA).code == "appointment_conflict"
+    assert salon.db.execute("select count(*) from booking.appointments").fetchone() == (0,)
 
 
 def test_a_change_that_concerns_twenty_is_done_at_once(salon: Salon) -> None:

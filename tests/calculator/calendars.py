@@ -92,7 +92,13 @@ def _rows(made_up: MadeUpCalendar) -> dict[str, Rows]:
             for row in calendar.locations
         ],
         "staff": [
-            {"id": row.id, "display_name": "person", "is_active": row.is_active}
+            {
+                "id": row.id,
+                "display_name": "person",
+                "is_active": row.is_active,
+                "max_appointments_per_day": row.max_appointments_per_day,
+                "compact_schedule": row.compact_schedule,
+            }
             for row in calendar.staff
         ],
         "calendars": [
@@ -157,6 +163,14 @@ def _rows(made_up: MadeUpCalendar) -> dict[str, Rows]:
             {"staff_id": row.staff_id, "start_time": row.start_time, "end_time": row.end_time}
             for row in calendar.busy_times
         ],
+        "travel_times": [
+            {
+                "from_location_id": row.from_location_id,
+                "to_location_id": row.to_location_id,
+                "minutes": row.minutes,
+            }
+            for row in calendar.travel_times
+        ],
         "appointments": list(_appointments(calendar)),
         "slot_reservations": list(_slot_reservations(calendar)),
     }
@@ -200,16 +214,13 @@ def _appointment_types(calendar: Calendar) -> Iterator[dict[str, Any]]:
 
 
 def _appointments(calendar: Calendar) -> Iterator[dict[str, Any]]:
-    shapes = {shape.id: shape for shape in calendar.slot_shapes}
     attendees = Counter(row.slot for row in calendar.appointments if row.is_live)
     seats: Counter[SlotName | None] = Counter()
     for row in calendar.appointments:
         if row.shape_id is None:
-            # By hand: any length, and whatever buffer it has lies before it.
-            end_time = row.claim_end
+            # By hand: any length.
             type_id, seat, capacity = calendar.appointment_types[0].id, 1, 1
         else:
-            end_time = row.start_time + shapes[row.shape_id].duration_minutes * MINUTE
             type_id, capacity = _type_and_capacity(calendar, row.shape_id)
             # Those who came before a class was made smaller keep the seats they took.
             capacity = max(capacity, attendees[row.slot])
@@ -224,9 +235,9 @@ def _appointments(calendar: Calendar) -> Iterator[dict[str, Any]]:
             "seat": seat,
             "capacity": capacity,
             "start_time": row.start_time,
-            "end_time": end_time,
+            "end_time": row.end_time,
             "buffer_before_minutes": (row.start_time - row.claim_start) // MINUTE,
-            "buffer_after_minutes": (row.claim_end - end_time) // MINUTE,
+            "buffer_after_minutes": (row.claim_end - row.end_time) // MINUTE,
             "status": row.status,
         }
 

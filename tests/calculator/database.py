@@ -21,7 +21,7 @@ def calculated_slots(
     rows = _rows(
         connection,
         "select staff_id, location_id, shape_id, start_time, end_time, duration_minutes, claim,"
-        " capacity, booked, is_available, bookable_from, bookable_until"
+        " capacity, booked, is_free, is_available, bookable_from, bookable_until"
         " from booking.calculate_slots(%s, %s, %s, %s)",
         [made_up.calendar.tenant.id, list(staff_ids), made_up.from_date, made_up.to_date],
     )
@@ -44,14 +44,34 @@ def stored_slots(
     connection: psycopg.Connection, tenant_id: UUID, staff_ids: Sequence[UUID]
 ) -> list[PublishedSlot]:
     """The rows of `availability_slots`, sorted like those of `published_slots`."""
+    return _published(
+        connection,
+        "booking.availability_slots where tenant_id = %s and staff_id = any (%s)",
+        [tenant_id, list(staff_ids)],
+    )
+
+
+def calculated_beyond(
+    connection: psycopg.Connection, tenant_id: UUID, staff_ids: Sequence[UUID]
+) -> list[PublishedSlot]:
+    """What a listing calculates of the days that are not published, sorted alike."""
+    return _published(
+        connection,
+        "booking.expected_slots(%s, %s, null, null, false, true)",
+        [tenant_id, list(staff_ids)],
+    )
+
+
+def _published(
+    connection: psycopg.Connection, source: str, parameters: list[Any]
+) -> list[PublishedSlot]:
     rows = _rows(
         connection,
         "select staff_id, location_id, shape_id, start_time, end_time, duration_minutes, claim,"
         " capacity, seats_left, is_available, bookable_from, bookable_until, reserved_until,"
-        " reserved_by_session, appointment_id"
-        " from booking.availability_slots where tenant_id = %s and staff_id = any (%s)"
+        f" reserved_by_session, appointment_id from {source}"
         " order by location_id, shape_id, start_time",
-        [tenant_id, list(staff_ids)],
+        parameters,
     )
     return [PublishedSlot(**row) for row in rows]
 

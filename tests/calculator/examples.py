@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
+from pgbooking.reference import GridSlot, PublishedSlot
 from pgbooking.reference_calendar import (
     Appointment,
     AppointmentType,
@@ -22,6 +23,7 @@ from pgbooking.reference_calendar import (
     SlotShape,
     StaffMember,
     Tenant,
+    TravelTime,
     WorkingHours,
 )
 from tests.calculator.calendars import MINUTE, TENANT, MadeUpCalendar, an_id
@@ -128,6 +130,11 @@ def busy(start: str, end: str, staff: UUID = ANNA) -> BusyTime:
     return BusyTime(staff, moment(start), moment(end))
 
 
+def travel(minutes: int, start: UUID = HOME, end: UUID = AWAY) -> TravelTime:
+    """`travel(30)` from home to the other place, `travel(30, AWAY, HOME)` from there."""
+    return TravelTime(start, end, minutes)
+
+
 @dataclass(frozen=True)
 class Booked:
     """A live appointment: of a slot of that service, or by hand from start to end."""
@@ -154,8 +161,9 @@ class Held:
 class Example:
     """A calendar and the starts it must give to one person for one service at one place.
 
-    `starts` reads "2025-01-06 09:00 10:00x | 2025-01-07 09:00": x marks what exists but is taken.
-    `dates` are the local dates asked for, by default those that `starts` names.
+    `starts` reads "2025-01-06 09:00 10:00x 11:00o | 2025-01-07 09:00": x marks what exists but is
+    taken, o what is free but not offered, because of the day's limit or a compact schedule.
+    `dates` are the local dates asked for. `most_per_day` and `compact` are Anna's.
     """
 
     sentence: str
@@ -170,6 +178,9 @@ class Example:
     busy: tuple[BusyTime, ...] = ()
     booked: tuple[Booked, ...] = ()
     held: tuple[Held, ...] = ()
+    travel: tuple[TravelTime, ...] = ()
+    most_per_day: int | None = None
+    compact: bool = False
     dates: str = "2025-01-06"
     now: str = "2025-01-06 00:00"
     horizon_days: int = 60
@@ -201,8 +212,8 @@ class Example:
                 Location(AWAY, self.away_zone, AWAY not in self.inactive),
             ),
             staff=(
-                StaffMember(ANNA, ANNA not in self.inactive),
-                StaffMember(BEN, BEN not in self.inactive),
+                StaffMember(ANNA, ANNA not in self.inactive, self.most_per_day, self.compact),
+                StaffMember(BEN, BEN not in self.inactive, None, False),
             ),
             appointment_types=tuple(
                 AppointmentType(type_id(number), shape_id(number), service.seats, service.is_active)
@@ -223,18 +234,25 @@ class Example:
                 for number, row in enumerate(self.booked)
             ),
             holds=tuple(_hold(row, shapes) for row in self.held),
+            travel_times=self.travel,
         )
         first, last = _dates(self.dates)
         return MadeUpCalendar(calendar, moment(self.now), first, last)
 
 
-def written(starts: Iterable[tuple[datetime, bool]]) -> str:
-    """Starts and whether they are free, in the notation of `Example.starts`."""
+def written(slots: Iterable[GridSlot | PublishedSlot]) -> str:
+    """Starts and whether they can be had, in the notation of `Example.starts`."""
     days: dict[str, list[str]] = {}
-    for start, is_available in sorted(starts):
-        time = f"{start:%H:%M:%S}".removesuffix(":00")
-        days.setdefault(f"{start:%Y-%m-%d}", []).append(time if is_available else f"{time}x")
+    for slot in sorted(slots, key=lambda slot: slot.start_time):
+        time = f"{slot.start_time:%H:%M:%S}".removesuffix(":00")
+        days.setdefault(f"{slot.start_time:%Y-%m-%d}", []).append(time + _mark(slot))
     return " | ".join(" ".join([day, *times]) for day, times in days.items())
+
+
+def _mark(slot: GridSlot | PublishedSlot) -> str:
+    if slot.is_available:
+        return ""
+    return "o" if isinstance(slot, GridSlot) and slot.is_free else "x"
 
 
 def moment(text: str) -> datetime:
@@ -246,7 +264,7 @@ def _appointment(appointment_id: UUID, row: Booked, shapes: tuple[SlotShape, ...
     if row.service is None:
         end = moment(row.end) if row.end else start + timedelta(hours=1)
         return Appointment(
-            appointment_id, row.staff, row.at, None, None, start, start, end, row.status
+            appointment_id, row.staff, row.at, None, None, start, end, start, end, row.status
         )
     shape = shapes[row.service]
     return Appointment(
@@ -256,6 +274,7 @@ def _appointment(appointment_id: UUID, row: Booked, shapes: tuple[SlotShape, ...
         shape.id,
         an_id(6),
         start,
+        start + shape.duration_minutes * MINUTE,
         start - shape.buffer_before_minutes * MINUTE,
         start + (shape.duration_minutes + shape.buffer_after_minutes) * MINUTE,
         row.status,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from itertools import combinations
 from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ from pgbooking.reference_calendar import (
     SlotShape,
     StaffMember,
     Tenant,
+    TravelTime,
     WorkingHours,
 )
 from tests.calculator.calendars import MINUTE, TENANT, MadeUpCalendar, an_id
@@ -60,11 +62,13 @@ TIMES = (*ORDINARY_TIMES, *NIGHT_TIMES)
 DURATIONS = (60, 30, 45, 90, 15, 10, 20, 25, 50, 120, 240, 600, 1440)
 STEPS = (60, 30, 45, 90, 60, 30, 15, 20, 25, 240, 1440, 7)
 BUFFERS = (0, 0, 0, 5, 10, 30, 60, 90)
+PLACES = (1, 2, 2, 1, 2, 2, 3)
+TRAVEL = (30, 15, 45, 60, 90, 120, 10, 0, 37)
 
 
 @st.composite
 def made_up_calendars(draw: st.DrawFn, alignment: str) -> MadeUpCalendar:
-    """Calendars of one tenant with that alignment, one or two people and places."""
+    """Calendars of one tenant with that alignment, one or two people, one to three places."""
     change = draw(st.sampled_from(("forward", "back", None)))
     zone = draw(st.sampled_from(_zones_with(change)))
     if change is None:
@@ -85,9 +89,14 @@ class _Maker:
         self.tenant = Tenant(
             TENANT, zone, not self.one_in(40), alignment, booking_horizon_days=self.number(1, 5)
         )
-        self.locations = tuple(self.location(number) for number in range(self.number(1, 2)))
+        self.locations = tuple(self.location(number) for number in range(self.one_of(PLACES)))
         self.staff = tuple(
-            StaffMember(an_id(2, number), not self.one_in(40))
+            StaffMember(
+                an_id(2, number),
+                not self.one_in(40),
+                max_appointments_per_day=self.one_of((None, None, None, 1, 2, 3)),
+                compact_schedule=self.one_in(4),
+            )
             for number in range(self.number(1, 2))
         )
         self.shapes: list[SlotShape] = []
@@ -115,6 +124,7 @@ class _Maker:
             busy_times=self.up_to(3, self.busy_time),
             appointments=appointments,
             holds=self.holds(appointments),
+            travel_times=self.travel_times(),
         )
         zone = ZoneInfo(self.tenant.timezone)
         today = self.from_date + DAY * self.number(0, 1)
@@ -199,11 +209,34 @@ class _Maker:
             start += timedelta(seconds=self.number(-400, 400))
         return person, place, start
 
+    def spot_elsewhere(self, row: Appointment) -> tuple[UUID, UUID, datetime]:
+        """The same person at another place, soon after the appointment or some time before it."""
+        places = tuple(place.id for place in self.locations if place.id != row.location_id)
+        minutes = self.one_of((0, 30, 60, 15, 90, 120, 240)) * MINUTE
+        start = row.claim_start - minutes if self.one_in(2) else row.claim_end + minutes
+        return row.staff_id, self.one_of(places), start
+
     # Rows
 
     def location(self, number: int) -> Location:
         timezone = self.one_of((None, None, self.tenant.timezone, self.one_of(ZONES)))
         return Location(an_id(1, number), timezone, not self.one_in(30))
+
+    def travel_times(self) -> tuple[TravelTime, ...]:
+        """Between two places a row for both ways, for each way, for one of them, or none."""
+        rows = []
+        for here, there in combinations([row.id for row in self.locations], 2):
+            for start, end in self.one_of(
+                (
+                    ((here, there),),
+                    ((there, here),),
+                    ((here, there), (there, here)),
+                    ((here, there), (there, here)),
+                    (),
+                )
+            ):
+                rows.append(TravelTime(start, end, self.one_of(TRAVEL)))
+        return tuple(rows)
 
     def appointment_type(self, number: int) -> AppointmentType:
         type_id = an_id(3, number)
@@ -305,18 +338,30 @@ class _Maker:
             # Another guest of the same class, or something at the same time.
             return replace(self.one_of(tuple(others)), id=appointment_id, status=status)
         person, place, start = self.spot()
+        if others and len(self.locations) > 1 and self.one_in(2):
+            person, place, start = self.spot_elsewhere(self.one_of(tuple(others)))
         if self.one_in(4):
             length = timedelta(seconds=self.one_of((900, 1800, 2700, 3601, 7200)))
             start -= length * self.number(0, 1)
             claim_start = start - self.one_of((0, 0, 10)) * MINUTE
             end = start + length
             return Appointment(
-                appointment_id, person, place, None, None, start, claim_start, end, status
+                appointment_id, person, place, None, None, start, end, claim_start, end, status
             )
         classes = [shape for shape in self.shapes if shape.group_type_id is not None]
         shape = self.one_of(tuple(classes if classes and self.one_in(2) else self.shapes))
-        claim = _claim(shape, start)
-        return Appointment(appointment_id, person, place, shape.id, an_id(6), start, *claim, status)
+        end = start + shape.duration_minutes * MINUTE
+        return Appointment(
+            appointment_id,
+            person,
+            place,
+            shape.id,
+            an_id(6),
+            start,
+            end,
+            *_claim(shape, start),
+            status,
+        )
 
     def seats(self, row: Appointment) -> int:
         return next((known.capacity for known in self.types if known.shape_id == row.shape_id), 1)
@@ -328,7 +373,7 @@ class _Maker:
         for number in range(self.number(0, 3)):
             wanted = self.one_of((*taken, None)) if taken and self.one_in(2) else None
             row = (
-                self.appointment(an_id(7, number), [])
+                self.appointment(an_id(7, number), taken)
                 if wanted is None
                 else replace(wanted, id=an_id(7, number))
             )

@@ -7,8 +7,10 @@ calendars of a run were made of is printed at the end, and must not be too littl
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -51,30 +53,35 @@ def test_the_two_calculators_agree_on_any_calendar(
     )
     @given(made_up_calendars(alignment))
     def agree(made_up: MadeUpCalendar) -> None:
-        grid = compare(module_db, made_up)
+        grid, published = compare(module_db, made_up)
         composition["calendars"] += 1
-        composition.update(traits(made_up, grid))
+        composition.update(traits(made_up, grid) | decisive(made_up, grid, published))
 
     agree()
     composition[f"aligned by {alignment}"] = composition["calendars"]
     record_property("composition", dict(composition))
     assert composition["calendars"] >= cases
     if cases >= CASES_THAT_SAY_SOMETHING:
-        shares = {trait: composition[trait] / composition["calendars"] for trait in LEAST_SHARES}
-        assert {
-            trait: share for trait, share in shares.items() if share < LEAST_SHARES[trait]
-        } == {}
+        least = LEAST_SHARES | (OF_GAPLESS if alignment == "gapless" else {})
+        shares = {trait: composition[trait] / composition["calendars"] for trait in least}
+        assert {trait: share for trait, share in shares.items() if share < least[trait]} == {}
 
 
-def compare(connection: psycopg.Connection, made_up: MadeUpCalendar) -> list[GridSlot]:
-    """Fail where database and independent calculator differ; give the slots they agree on."""
+def compare(
+    connection: psycopg.Connection, made_up: MadeUpCalendar
+) -> tuple[list[GridSlot], list[PublishedSlot]]:
+    """Fail where database and independent calculator differ; give the slots they agree on, those
+    calculated and those published."""
     with connection.transaction(force_rollback=True):
         insert(connection, made_up)
         calendar = load_calendar(
             connection,
             made_up.calendar.tenant.id,
             made_up.from_date - DAY,
-            max(made_up.to_date, made_up.materialized_until),
+            max(
+                made_up.to_date,
+                made_up.now.date() + DAY * (made_up.calendar.tenant.booking_horizon_days + 2),
+            ),
         )
         people = [person.id for person in calendar.staff]
         grid = [
@@ -93,7 +100,17 @@ def compare(connection: psycopg.Connection, made_up: MadeUpCalendar) -> list[Gri
             )
         ]
         assert_same(database.refreshed_slots(connection, made_up, people), published)
-    return grid
+        beyond = [
+            slot
+            for staff_id in people
+            for slot in reference.slots_beyond(
+                calendar, staff_id, made_up.now, made_up.materialized_until
+            )
+        ]
+        assert_same(
+            database.calculated_beyond(connection, made_up.calendar.tenant.id, people), beyond
+        )
+    return grid, published
 
 
 def assert_same(
@@ -139,7 +156,19 @@ LEAST_SHARES = {
     "cancelled appointments": 1 / 20,
     "attended classes": 1 / 50,
     "holds": 1 / 20,
+    "three places": 1 / 50,
+    "travel times": 1 / 5,
+    "travel times that differ by direction": 1 / 20,
+    "travel that decides": 1 / 50,
+    "day limits": 1 / 5,
+    "full days": 1 / 50,
+    "compact schedules": 1 / 10,
+    "compact schedules that decide": 1 / 50,
+    "holds that bar by travel": 1 / 100,
+    "holds that fill a day": 1 / 100,
 }
+
+OF_GAPLESS = {"travel that moves a grid": 1 / 100}
 
 
 def traits(made_up: MadeUpCalendar, grid: list[GridSlot]) -> set[str]:
@@ -182,8 +211,92 @@ def traits(made_up: MadeUpCalendar, grid: list[GridSlot]) -> set[str]:
         "taken slots": any(not slot.is_available for slot in grid),
         "attended classes": any(slot.booked and slot.shape_id in classes for slot in grid),
         "holds": bool(calendar.holds),
+        "three places": len(calendar.locations) > 2,
+        "travel times": any(row.minutes for row in calendar.travel_times),
+        "travel times that differ by direction": any(
+            (there.from_location_id, there.to_location_id)
+            == (back.to_location_id, back.from_location_id)
+            and there.minutes != back.minutes
+            for there in calendar.travel_times
+            for back in calendar.travel_times
+        ),
+        "day limits": any(row.max_appointments_per_day for row in calendar.staff),
+        "compact schedules": any(row.compact_schedule for row in calendar.staff),
     }
     return {trait for trait, is_so in facts.items() if is_so}
+
+
+def decisive(
+    made_up: MadeUpCalendar, grid: list[GridSlot], published: list[PublishedSlot]
+) -> set[str]:
+    """What travel, limits and compact schedules change, as the calendar without them shows."""
+    calendar = made_up.calendar
+    people = {row.id: row for row in calendar.staff}
+    held = {row.staff_id for row in calendar.holds}
+    withheld = {slot.staff_id for slot in grid if slot.is_free and not slot.is_available}
+    facts = {
+        # Where both may have decided, neither is counted.
+        "full days": any(not people[each].compact_schedule for each in withheld),
+        "compact schedules that decide": any(
+            people[each].max_appointments_per_day is None for each in withheld
+        ),
+    }
+    without_travel = replace(calendar, travel_times=())
+    if calendar.travel_times and any(row.is_live for row in calendar.appointments):
+        with_travel, without = by_name(grid), grid_of(made_up, without_travel)
+        facts["travel that decides"] = differ("is_free", with_travel, without)
+        facts["travel that moves a grid"] = with_travel.keys() != without.keys()
+    if calendar.travel_times and held:
+        facts["holds that bar by travel"] = differ(
+            "reserved_until", by_name(published), published_of(made_up, without_travel)
+        )
+    if any(people[each].max_appointments_per_day for each in held):
+        without_limits = replace(
+            calendar,
+            staff=tuple(replace(row, max_appointments_per_day=None) for row in calendar.staff),
+        )
+        facts["holds that fill a day"] = differ(
+            "reserved_until", by_name(published), published_of(made_up, without_limits)
+        )
+    return {trait for trait, is_so in facts.items() if is_so}
+
+
+Name = tuple[UUID, UUID, UUID, datetime]
+Named = Mapping[Name, GridSlot | PublishedSlot]
+
+
+def grid_of(made_up: MadeUpCalendar, calendar: Calendar) -> Named:
+    return by_name(
+        slot
+        for person in calendar.staff
+        for slot in reference.calculate_slots(
+            calendar, person.id, made_up.from_date, made_up.to_date
+        )
+    )
+
+
+def published_of(made_up: MadeUpCalendar, calendar: Calendar) -> Named:
+    return by_name(
+        slot
+        for person in calendar.staff
+        for slot in reference.published_slots(
+            calendar, person.id, made_up.now, made_up.materialized_until
+        )
+    )
+
+
+def by_name(slots: Iterable[GridSlot | PublishedSlot]) -> Named:
+    return {
+        (slot.staff_id, slot.location_id, slot.shape_id, slot.start_time): slot for slot in slots
+    }
+
+
+def differ(column: str, some: Named, others: Named) -> bool:
+    """Whether a slot that both have has another value there."""
+    return any(
+        getattr(some[name], column) != getattr(others[name], column)
+        for name in some.keys() & others.keys()
+    )
 
 
 def works_round_the_clock(calendar: Calendar) -> bool:

@@ -43,12 +43,23 @@ RESERVED = 6  # of those
 CASES_THAT_SAY_SOMETHING = 60
 
 DAY = timedelta(days=1)
-RULES = ("active", "working_time", "starts", "fit", "free", "bookable", "not_held")
+RULES = (
+    "active",
+    "working_time",
+    "starts",
+    "fit",
+    "free",
+    "day_limit",
+    "compact",
+    "bookable",
+    "not_held",
+)
 # Of each rule; None is "not asked".
 VERDICTS = {
     *((rule, passed) for rule in RULES for passed in (True, False)),
     ("starts", None),
     ("fit", None),
+    ("compact", None),
     ("bookable at all", True),
     ("bookable at all", False),
 }
@@ -207,7 +218,8 @@ def explain(
     """Ask explain_slot, and calculate_slot beside it."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            "select e.rules, s.is_on_grid, s.is_available, s.is_bookable"
+            "select e.rules, s.is_on_grid, s.is_free, s.is_within_limit, s.is_available,"
+            " s.is_bookable"
             " from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::timestamptz[]) with ordinality"
             "   as c(staff_id, location_id, type_id, at, number)"
             " join booking.appointment_types t on t.tenant_id = %s and t.id = c.type_id"
@@ -287,7 +299,12 @@ class Judge:
             # Another service of the same shape may have the slots that an inactive one has not.
             assert passed["working_time"] and passed["fit"], explained
             assert passed["starts"] == state["is_on_grid"], explained
-            assert passed["free"] == state["is_available"], explained
+            assert passed["free"] == state["is_free"], explained
+            assert passed["day_limit"] == state["is_within_limit"], explained
+            if passed["starts"] and state["is_free"] and state["is_within_limit"]:
+                assert passed["compact"] == state["is_available"], explained
+            else:
+                assert passed["compact"] is not False, explained
             assert passed["bookable"] == state["is_bookable"], explained
         assert passed["free"] is not None and passed["bookable"] is not None, explained
         assert (passed["fit"] is None) == (not passed["working_time"]), explained
@@ -320,9 +337,15 @@ class Judge:
         if passed["working_time"]:
             assert passed["fit"] == (runs_until(pieces, candidate.at) >= ends), explained
 
-        taken = reference._TakenTime(calendar, person.id, day - DAY, day + DAY)
+        taken = reference._TakenTime(calendar, person.id, location.id, day - DAY, day + DAY)
         slot = reference._grid_slot(calendar, person.id, location, shape, candidate.at, taken)
-        assert passed["free"] == slot.is_available, explained
+        assert passed["free"] == slot.is_free, explained
+        has_room = reference._has_room(
+            person, slot, reference._BookedDays(calendar, person.id, calendar.zone(location))
+        )
+        assert passed["day_limit"] == (
+            has_room or reference._has_started(calendar, shape.id, slot.booked)
+        ), explained
 
         date = candidate.at.astimezone(calendar.zone(location)).date()
         today = self.made_up.now.astimezone(calendar.zone(location)).date()
@@ -333,8 +356,11 @@ class Judge:
 
         if not self.made_up.from_date <= date <= self.made_up.to_date or not passed["active"]:
             return
-        on_grid = any(names(each, candidate, shape.id) for each in self.grid)
-        assert on_grid == bool(explained.has_a_slot and passed["starts"]), explained
+        on_grid = [each for each in self.grid if names(each, candidate, shape.id)]
+        assert bool(on_grid) == bool(explained.has_a_slot and passed["starts"]), explained
+        for each in on_grid:
+            rules = ("free", "day_limit", "compact")
+            assert each.is_available == all(passed[rule] for rule in rules), explained
 
     def judge_by_what_is_published(self, explained: Explained) -> None:
         candidate, now = explained.candidate, self.made_up.now
@@ -362,7 +388,7 @@ class Judge:
             if name != "bookable":
                 for row in rule.evidence:
                     assert row["id"] in self.ids[row["table"]], explained
-        for name in ("active", "fit", "free", "not_held"):
+        for name in ("active", "fit", "free", "day_limit", "compact", "not_held"):
             assert (rules[name].passed is False) == bool(rules[name].evidence), explained
         assert rules["bookable"].evidence, explained
 

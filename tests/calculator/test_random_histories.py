@@ -2,8 +2,9 @@
 
 Each sequence makes a tenant of its own (overnight and round-the-clock people, two zones, all three
 alignments) and then writes at random: appointments by hand and from slots, moves, cancellations,
-busy times, hours, breaks, exceptions, holds, people, places, types, the tenant, the clock. After
-each step the SQL calculator is asked, after the last one the independent one.
+busy times, hours, breaks, exceptions, holds, people and their preferences, places, travel times,
+types, the tenant, the clock. After each step the SQL calculator is asked, after the last one the
+independent one, also of the days that are not published.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pgbooking.reference import published_slots
+from pgbooking.reference import published_slots, slots_beyond
 from pgbooking.reference_calendar import load_calendar
-from tests.calculator.database import stored_slots
+from tests.calculator.database import calculated_beyond, stored_slots
 
 PARTS = 4  # for as many processes
 SEQUENCES = int(os.environ.get("PGBOOKING_SEQUENCES", "200")) // PARTS
@@ -102,6 +103,8 @@ class History:
                 *(self.tenant, person, location, start, end),
                 [self.new_id() for _ in range(7)],
             )
+        if rng.random() < 0.5:
+            self.add_two_places(rng.choice(self.staff))
 
     # Writing
 
@@ -286,6 +289,24 @@ class History:
             valid_until=self.rng.choice([None, today + timedelta(days=4)]),
         )
 
+    def add_two_places(self, person: UUID) -> None:
+        """Afternoons at both places, with a way between them."""
+        for location in self.locations:
+            self.add_working_hours(person, location, self.rng.randrange(1, 8), "13:00", "20:00")
+        self.add_travel_time()
+
+    def add_travel_time(self) -> None:
+        start, end = self.rng.sample(self.locations, 2)
+        self.insert(
+            "travel_times",
+            from_location_id=start,
+            to_location_id=end,
+            minutes=self.rng.choice([0, 10, 35, 90]),
+        )
+
+    def change_travel_time(self) -> None:
+        self.change("travel_times", "minutes", self.rng.choice([5, 50, 600]))
+
     def change_hours(self) -> None:
         column, value = self.rng.choice(
             [
@@ -332,6 +353,8 @@ class History:
     def change_master_data(self) -> None:
         choices: list[tuple[str, str, list[Any]]] = [
             ("staff", "is_active", [True, True, False]),
+            ("staff", "max_appointments_per_day", [None, 1, 2]),
+            ("staff", "compact_schedule", [False, True, True]),
             ("locations", "is_active", [True, True, False]),
             ("locations", "timezone", [None, *ZONES]),
             ("appointment_types", "is_active", [True, True, False]),
@@ -406,13 +429,16 @@ class History:
         (add_hours, 2),
         (change_hours, 2),
         (lambda self: self.remove("working_hours"), 1),
+        (add_travel_time, 1),
+        (change_travel_time, 1),
+        (lambda self: self.remove("travel_times"), 1),
         (add_break, 2),
         (lambda self: self.remove("breaks"), 1),
         (add_exception, 3),
         (change_exception, 1),
         (lambda self: self.remove("schedule_exceptions"), 1),
         (lambda self: self.remove("slot_reservations"), 1),
-        (change_master_data, 4),
+        (change_master_data, 5),
         (change_tenant, 2),
         (change_assignment, 2),
         (let_time_pass, 2),
@@ -467,6 +493,10 @@ def check_sequence(db: psycopg.Connection, rng: random.Random) -> None:
         stored = stored_slots(db, history.tenant, [person])
         assert stored == expected, "\n".join(history.log)
         OUTCOMES["slots compared"] += len(expected)
+        beyond = slots_beyond(calendar, person, history.now, materialized_until)
+        calculated = calculated_beyond(db, history.tenant, [person])
+        assert calculated == beyond, "\n".join(history.log)
+        OUTCOMES["slots calculated on request"] += len(beyond)
     OUTCOMES["sequences"] += 1
 
 
@@ -478,5 +508,6 @@ def test_no_sequence_of_raw_writes_leaves_a_slot_that_is_not_the_calculated_one(
     check_sequence(db)
     print(dict(OUTCOMES))
     assert OUTCOMES["sequences"] >= SEQUENCES
-    assert OUTCOMES["taken"] > OUTCOMES["refused"], "most steps must do something"
+    assert 2 * OUTCOMES["taken"] > OUTCOMES["refused"], "many steps must do something"
     assert OUTCOMES["slots compared"] > SEQUENCES
+    assert OUTCOMES["slots calculated on request"] > SEQUENCES

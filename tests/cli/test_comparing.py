@@ -152,6 +152,31 @@ def buffers(case: Case) -> None:
     case.appointment(TEN)
 
 
+def travel(case: Case) -> None:
+    """Somebody is elsewhere until 9:45, an hour away; what begins before that is taken anyway."""
+    away = case.salon.insert("locations", name="Spandau")
+    case.salon.insert(
+        "travel_times", from_location_id=away, to_location_id=case.salon.location, minutes=60
+    )
+    case.salon.db.execute("call booking.drain_refresh_queue()")
+    case.salon.appointment(at("09:00"), 45, staff_id=case.person, location_id=away)
+
+
+def day_limit(case: Case) -> None:
+    case.salon.db.execute(
+        "update booking.staff set max_appointments_per_day = 1 where id = %s", (case.person,)
+    )
+    case.appointment(at("16:30"))
+
+
+def compact(case: Case) -> None:
+    """After an appointment until 9:30 only the first start and the last."""
+    case.salon.db.execute(
+        "update booking.staff set compact_schedule = true where id = %s", (case.person,)
+    )
+    case.appointment(at("09:00"))
+
+
 def off_grid(case: Case) -> None:
     case.starts.append(at("10:05"))
 
@@ -250,6 +275,9 @@ CASES: dict[Callable[[Case], None], dict[str, int]] = {
     no_hours: {"outside_hours": 1},
     past_closing: {"past_closing": 1},
     buffers: {"buffers_ignored": 1, "appointment": 3},
+    travel: {"appointment": 3, "travel_ignored": 4},
+    day_limit: {"appointment": 2, "day_limit_ignored": 29},
+    compact: {"appointment": 2, "compact_ignored": 27},
     off_grid: {"off_grid": 1},
     notice: {"too_late": 5},
     advance: {"beyond_horizon": 93},

@@ -38,6 +38,8 @@ def test_a_free_time_passes_every_rule(explain: Run, salon: Salon) -> None:
         " This is one.\n"
         "  ✓ fit           It ends Tue 3 Mar 2026, 10:30, in working time.\n"
         "  ✓ free          Nothing else, buffers included: Tue 3 Mar 2026, 10:00 to 10:30.\n"
+        "  ✓ day limit     Ada has no limit of appointments a day.\n"
+        "  ✓ compact       Ada does not keep a compact schedule.\n"
         "  ✓ bookable      It can be booked before Tue 3 Mar 2026, 10:00.\n"
         "  ✓ not held      Nobody is booking it right now.\n"
         "  00    03    06    09    12    15    18    21\n"
@@ -89,6 +91,8 @@ def test_every_kind_of_slot_is_explained_unless_one_is_named(explain: Run) -> No
         "starts",
         "fit",
         "free",
+        "day_limit",
+        "compact",
         "bookable",
         "not_held",
     ]

@@ -22,7 +22,7 @@ SQL = [text for language, text in BLOCKS if language == "sql"]
 
 def test_every_kind_of_example_is_found() -> None:
     assert len(SQL) >= 6
-    assert len(list(curl_calls())) == 11
+    assert len(list(curl_calls())) == 13
 
 
 @pytest.mark.parametrize("text", SQL, ids=lambda text: text.split("(")[0].splitlines()[0])
@@ -81,7 +81,7 @@ def test_each_code_has_the_status_that_the_database_gives_it(
 ) -> None:
     rows = re.findall(r"^\| (`.*?`) \| (\d{3}) \|", README, re.MULTILINE)
     told = {code: int(status) for codes, status in rows for code in re.findall(r"`(\w+)`", codes)}
-    assert len(told) == 15
+    assert len(told) == 16
     for code, status in told.items():
         given = module_db.execute("select booking.refusal_status(%s)", [code]).fetchone()
         assert given == (status,)

@@ -60,31 +60,54 @@ def test_missing_extra_and_wrong_slots_are_each_told_in_words(
     ]
 
 
-def test_the_second_calculator_sees_what_the_first_is_blind_to(run: Run, salon: Salon) -> None:
-    """The calculator itself is broken, so what it says is what is published."""
+def blind_the_calculator(salon: Salon) -> None:
+    """The calculator leaves out ten o'clock on Thursday."""
     salon.db.execute("alter function booking.calculate_slots rename to true_slots")
     salon.db.execute(
         """
         create function booking.calculate_slots(
           p_tenant_id uuid, p_staff_ids uuid[], p_from date, p_to date,
-          p_asked_start timestamptz default null, p_without_appointment_id uuid default null
+          p_asked_start timestamptz default null, p_without_appointment_id uuid default null,
+          p_shape_ids uuid[] default null
         ) returns table (
           staff_id uuid, location_id uuid, shape_id uuid, start_time timestamptz,
           end_time timestamptz, duration_minutes integer, claim tstzrange, capacity integer,
-          booked integer, is_available boolean, bookable_from timestamptz,
-          bookable_until timestamptz, is_on_grid boolean
+          booked integer, is_free boolean, is_within_limit boolean, is_available boolean,
+          bookable_from timestamptz, bookable_until timestamptz, is_on_grid boolean
         ) language sql stable as
-        'select * from booking.true_slots($1, $2, $3, $4, $5, $6) t
+        'select * from booking.true_slots($1, $2, $3, $4, $5, $6, $7) t
          where t.start_time <> ''2026-03-05 10:00+01'''
         """
     )
     salon.db.execute("revoke execute on all functions in schema booking from public")
+
+
+def test_the_second_calculator_sees_what_the_first_is_blind_to(run: Run, salon: Salon) -> None:
+    """The calculator itself is broken, so what it says is what is published."""
+    blind_the_calculator(salon)
     run("backfill", *NOW)
     assert run("verify", *NOW).code == 0
     answer = run("verify", "--independent", "--json", *NOW)
     assert answer.code == 1
     assert {(each["kind"], each["promise"]) for each in found(answer, "P2")} == {("missing", "P2")}
     assert "the independent calculator says" in found(answer, "P2")[0]["reason"]
+
+
+def test_days_that_are_calculated_when_asked_for_are_verified_too(run: Run, salon: Salon) -> None:
+    """Two days are published of the ten that can be booked."""
+    salon.db.execute(
+        "update booking.tenants set precompute_days = 1, booking_horizon_days = 9 where id = %s",
+        (salon.tenant,),
+    )
+    answer = run("verify", "--independent", "--json", *NOW)
+    (tenant,) = answer.json["tenants"]
+    assert (answer.code, tenant["differences"]) == (0, [])
+    assert tenant["slots_beyond"] == 4 * tenant["slots"] > 0
+
+    blind_the_calculator(salon)
+    differences = found(run("verify", "--independent", "--json", *NOW), "P2")
+    assert {each["start_time"] for each in differences} == {"2026-03-05T09:00:00+00:00"}
+    assert all("not calculated on request, though" in each["reason"] for each in differences)
 
 
 def test_each_run_and_each_difference_is_on_record(run: Run, salon: Salon) -> None:
@@ -323,9 +346,11 @@ def test_p3_finds_that_reserving_asks_another_calculator(
           p_start_time timestamptz, p_without_appointment_id uuid default null
         ) returns table (
           end_time timestamptz, claim tstzrange, capacity integer, booked integer,
-          is_on_grid boolean, is_available boolean, is_bookable boolean
+          is_on_grid boolean, is_free boolean, is_within_limit boolean, is_available boolean,
+          is_bookable boolean
         ) language sql stable as
-        'select end_time, claim, capacity, booked, {is_on_grid}, {is_available}, is_bookable
+        'select end_time, claim, capacity, booked, {is_on_grid}, is_free, is_within_limit,
+           {is_available}, is_bookable
          from booking.true_slot($1, $2, $3, $4, $5, $6) {condition}'
         """.encode()
     )

@@ -51,6 +51,8 @@ def visit(salon: Salon) -> Iterator[Recorded]:
     yield record("get_available_slots", **days, appointment_type="premium", max_results=2)
     yield record("get_available_slots", **days)
     yield record("get_available_slots", **days | {"end_date": DAY + timedelta(days=90)})
+    yield record("get_available_times", **days, appointment_type="premium")
+    yield record("get_available_times", **days, appointment_type="massage")
     yield record("get_next_available", tenant_id=salon.tenant, appointment_type="premium")
     yield record("get_next_available", tenant_id=salon.tenant, max_results=0)
 
@@ -62,6 +64,13 @@ def visit(salon: Salon) -> Iterator[Recorded]:
     yield record("release_slot", slot_id=slot, session_id=SESSION)
     yield record("release_slot", slot_id=slot, session_id=SESSION)
     yield record("reserve_slot", slot_id=slot, session_id=SESSION)
+    anybody: dict[str, Any] = {
+        "tenant_id": salon.tenant,
+        "appointment_type": "premium",
+        "session_id": OTHER_SESSION,
+    }
+    yield record("reserve_time", **anybody, start_time=TEN + timedelta(hours=1))
+    yield record("reserve_time", **anybody, start_time=TEN)
 
     yield record("create_appointment", ADA, **hold, user_data={"name": "Ada"})
     _, booked = booking = record("create_appointment", ADA, **hold, user_data=ADAS_DATA)

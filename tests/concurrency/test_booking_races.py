@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.api import ANON, SERVICE, Answer, Api
+from tests.api import ANON, SERVICE, Answer, Api, Caller, customer
 from tests.load import make_shop, overlaps
 from tests.postgres import wait_until_blocked
 from tests.salon import TEN, Salon, make_salon, set_clock
@@ -120,6 +120,17 @@ def slot_id(salon: Salon, minutes: int = 0, type_id: UUID | None = None) -> UUID
 
 def reserve(api: Api, slot: UUID, session: str) -> Answer:
     return api.call("reserve_slot", ANON, slot_id=slot, session_id=session)
+
+
+def reserve_time(api: Api, salon: Salon, session: str, minutes: int = 0) -> Answer:
+    return api.call(
+        "reserve_time",
+        ANON,
+        tenant_id=salon.tenant,
+        start_time=at(minutes),
+        appointment_type="cut",
+        session_id=session,
+    )
 
 
 def release(api: Api, slot: UUID, session: str) -> Answer:
@@ -265,6 +276,58 @@ def test_a_session_that_asks_two_people_at_once_stays_within_its_number_of_holds
         late = blocked(second.session, lambda: reserve(second, other_slot, ADA))
     assert late.result().code == "hold_limit_reached"
     assert count(salon, "slot_reservations") == 3
+
+
+# Reserving a time of whoever is free.
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_of_two_who_reserve_a_time_the_second_gets_the_next_in_turn_if_the_first_keeps_theirs(
+    salon: Salon, first: Api, second: Api, blocked: Blocked[Answer], is_kept: bool
+) -> None:
+    people = sorted([salon.person, salon.add_person("Ben")])
+    with first.session.transaction(force_rollback=not is_kept):
+        assert reserve_time(first, salon, ADA).body["staff_id"] == str(people[0])
+        late = blocked(second.session, lambda: reserve_time(second, salon, BEN))
+    assert late.result().body["staff_id"] == str(people[is_kept])
+    assert count(salon, "slot_reservations") == 1 + is_kept
+
+
+def test_who_is_beaten_to_one_person_keeps_nobody_waiting_for_that_person(
+    salon: Salon, first: Api, second: Api, client: Callable[[], Api], blocked: Blocked[Answer]
+) -> None:
+    people = sorted([salon.person, salon.add_person("Ben")])
+    other = client()
+    with salon.db.transaction():
+        salon.appointment(at(120), staff_id=people[1])
+        with first.session.transaction():
+            assert reserve_time(first, salon, ADA).success
+            late = blocked(second.session, lambda: reserve_time(second, salon, BEN))
+        # It has lost the first person, and waits for the other.
+        pids = (salon.db.info.backend_pid, second.session.info.backend_pid)
+        while first.session.execute("select %s = any (pg_blocking_pids(%s))", pids).fetchone() != (
+            True,
+        ):
+            assert not late.done()
+        free = slot_id(replace(salon, person=people[0]), 120)
+        assert reserve(other, free, "c" * 16).success
+    assert late.result().body["staff_id"] == str(people[1])
+
+
+def test_a_session_that_reserves_a_time_twice_at_once_gets_one_person(
+    salon: Salon, first: Api, second: Api, blocked: Blocked[Answer]
+) -> None:
+    people = sorted([salon.person, salon.add_person("Ben")])
+    for person, minutes in ((people[0], 120), (people[1], 120), (people[1], 180)):
+        salon.appointment(at(minutes), staff_id=person)
+    with first.session.transaction():
+        once = reserve_time(first, salon, ADA)
+        assert once.body["staff_id"] == str(people[0])
+        # Now it is the other's turn.
+        salon.db.execute("delete from booking.appointments where staff_id = %s", (people[1],))
+        again = blocked(second.session, lambda: reserve_time(second, salon, ADA))
+    assert again.result().body == once.body
+    assert count(salon, "slot_reservations") == 1
 
 
 # Reserving and holding against appointments written by hand.
@@ -454,6 +517,122 @@ def test_cancelling_twice_at_once_cancels_once(
         late = blocked(second.session, lambda: cancel(second, appointment))
     assert late.result().code == "invalid_status"
     assert count(salon, "events", "kind = 'cancelled'") == 1
+
+
+# Booking against booking of one customer, where the tenant has a limit: in two people's calendars,
+# which do not wait for each other.
+
+GRETE = {"name": "Grete", "email": "grete@example.org"}
+USER = customer(UUID("00000000-0000-4000-a000-000000000001"))
+# Whom the rate limiter does not count, and so does not make wait either.
+USER_BY_SERVER = Caller("service_role", USER.claims)
+OTHER_USER = customer(UUID("00000000-0000-4000-a000-000000000002"))
+TWICE = [
+    pytest.param((USER, GRETE), (USER, {"name": "G", "phone": "123"}), id="user"),
+    pytest.param((USER_BY_SERVER, GRETE), (USER_BY_SERVER, GRETE), id="user by server"),
+    pytest.param((SERVICE, GRETE), (SERVICE, GRETE | {"email": "GRETE@example.org"}), id="guest"),
+    pytest.param(
+        (SERVICE, {"name": "G", "phone": "0 12-34"}),
+        (SERVICE, {"name": "G", "phone": "01234"}),
+        id="guest by phone",
+    ),
+]
+Who = tuple[Caller, dict[str, str]]
+
+
+def book_for(api: Api, slot: UUID, session: str, who: Who, key: str | None = None) -> Answer:
+    return api.call(
+        "create_appointment",
+        who[0],
+        slot_id=slot,
+        session_id=session,
+        appointment_type="cut",
+        user_data=who[1],
+        idempotency_key=key,
+    )
+
+
+@pytest.fixture
+def held(salon: Salon, first: Api) -> tuple[UUID, UUID]:
+    """Slots that ADA and BEN hold with two people. One appointment per customer is allowed."""
+    write(
+        salon,
+        "update booking.tenants set max_open_appointments_per_customer = 1 where id = %(tenant)s",
+    )
+    slots = slot_id(salon), slot_id(replace(salon, person=salon.add_person("Ben")))
+    for slot, session in zip(slots, (ADA, BEN), strict=True):
+        assert reserve(first, slot, session).success
+    return slots
+
+
+@pytest.mark.parametrize(("who", "again"), TWICE)
+def test_of_two_bookings_of_one_customer_at_once_the_limit_lets_one_through(
+    salon: Salon,
+    first: Api,
+    second: Api,
+    blocked: Blocked[Answer],
+    held: tuple[UUID, UUID],
+    who: Who,
+    again: Who,
+) -> None:
+    with first.session.transaction():
+        assert book_for(first, held[0], ADA, who).success
+        late = blocked(second.session, lambda: book_for(second, held[1], BEN, again))
+    assert late.result().code == "customer_limit_reached"
+    assert count(salon, "appointments") == 1
+    assert count(salon, "slot_reservations") == 1
+
+
+def test_the_second_goes_well_where_the_first_is_given_up(
+    salon: Salon, first: Api, second: Api, blocked: Blocked[Answer], held: tuple[UUID, UUID]
+) -> None:
+    with first.session.transaction(force_rollback=True):
+        assert book_for(first, held[0], ADA, (SERVICE, GRETE)).success
+        late = blocked(second.session, lambda: book_for(second, held[1], BEN, (SERVICE, GRETE)))
+    assert late.result().success
+    assert count(salon, "appointments") == 1
+
+
+def test_one_request_sent_twice_at_once_is_one_booking_within_the_limit(
+    salon: Salon, first: Api, second: Api, blocked: Blocked[Answer], held: tuple[UUID, UUID]
+) -> None:
+    who = (SERVICE, GRETE)
+    with first.session.transaction():
+        once = book_for(first, held[0], ADA, who, "key")
+        again = blocked(second.session, lambda: book_for(second, held[0], ADA, who, "key"))
+    assert once.success
+    assert again.result().body["appointment_id"] == once.body["appointment_id"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (USER, GRETE),
+        (OTHER_USER, GRETE),
+        (SERVICE, GRETE | {"email": "g@example.org"}),
+        (SERVICE, {"name": "G", "phone": "123"}),
+    ],
+    ids=["user", "another user", "guest", "guest by phone"],
+)
+def test_other_customers_do_not_wait(
+    first: Api, second: Api, held: tuple[UUID, UUID], other: Who
+) -> None:
+    with first.session.transaction():
+        assert book_for(first, held[0], ADA, (SERVICE, GRETE)).success
+        assert book_for(second, held[1], BEN, other).success
+
+
+def test_without_a_limit_a_customer_does_not_wait_for_themselves(
+    salon: Salon, first: Api, second: Api, held: tuple[UUID, UUID]
+) -> None:
+    write(
+        salon,
+        "update booking.tenants set max_open_appointments_per_customer = null"
+        " where id = %(tenant)s",
+    )
+    with first.session.transaction():
+        assert book_for(first, held[0], ADA, (SERVICE, GRETE)).success
+        assert book_for(second, held[1], BEN, (SERVICE, GRETE)).success
 
 
 # Moving.
@@ -965,6 +1144,207 @@ def test_changing_a_class_and_taking_a_seat_in_it_never_wait_for_each_other(
     assert deadlocks(first, second) == before
 
 
+# Two places, and the way between them.
+
+
+@pytest.fixture
+def elsewhere(salon: Salon) -> UUID:
+    """Another place where the person works; it takes an hour to get there, and an hour back."""
+    place = salon.insert("locations", name="Potsdam")
+    write(
+        salon,
+        "insert into booking.working_hours"
+        " (tenant_id, staff_id, location_id, weekday, start_time, end_time)"
+        " select h.tenant_id, h.staff_id, l.id, h.weekday, h.start_time, h.end_time"
+        " from booking.working_hours h join booking.locations l using (tenant_id)"
+        " where h.tenant_id = %(tenant)s and l.id <> h.location_id",
+    )
+    salon.insert("travel_times", from_location_id=salon.location, to_location_id=place, minutes=60)
+    return place
+
+
+def slot_there(salon: Salon, place: UUID, minutes: int = 0) -> UUID:
+    """The cut's slot at a place."""
+    row = salon.db.execute(
+        "select s.id from booking.availability_slots s join booking.appointment_types t"
+        " on t.tenant_id = s.tenant_id and t.shape_id = s.shape_id"
+        " where s.tenant_id = %s and t.id = %s and s.location_id = %s and s.start_time = %s",
+        (salon.tenant, salon.cut, place, at(minutes)),
+    ).fetchone()
+    assert row is not None
+    found: UUID = row[0]
+    return found
+
+
+def written(api: Api, salon: Salon, place: UUID, minutes: int = 0) -> Any:
+    """Half an hour at a place, by hand, in that session: its id, or why it failed."""
+    try:
+        return replace(salon, db=api.session).appointment(at(minutes), location_id=place)
+    except errors.ExclusionViolation as error:
+        return error.diag.message_primary
+
+
+@pytest.mark.parametrize(
+    ("minutes", "is_kept", "lives"),
+    [(89, True, 1), (90, True, 2), (89, False, 1)],
+    ids=["too near", "just far enough", "too near to what is given up"],
+)
+def test_of_two_appointments_written_by_hand_at_two_places_the_second_leaves_the_way(
+    salon: Salon,
+    elsewhere: UUID,
+    first: Api,
+    second: Api,
+    blocked: Blocked[Any],
+    minutes: int,
+    is_kept: bool,
+    lives: int,
+) -> None:
+    with first.session.transaction(force_rollback=not is_kept):
+        assert isinstance(written(first, salon, salon.location), UUID)
+        late = blocked(second.session, lambda: written(second, salon, elsewhere, minutes))
+    if is_kept and minutes < 90:
+        assert "at Potsdam leaves no time to travel" in late.result()
+    else:
+        assert isinstance(late.result(), UUID)
+    assert count(salon, "appointments") == lives
+
+
+def test_an_appointment_moved_by_hand_to_another_place_leaves_the_way_to_what_is_being_written(
+    salon: Salon, elsewhere: UUID, first: Api, second: Api, blocked: Blocked[Any]
+) -> None:
+    made = salon.appointment(at(60))
+
+    def move_there() -> None:
+        second.session.execute(
+            "update booking.appointments set location_id = %s where id = %s", (elsewhere, made)
+        )
+
+    with first.session.transaction():
+        assert isinstance(written(first, salon, salon.location), UUID)
+        late = blocked(second.session, move_there)
+    with pytest.raises(errors.ExclusionViolation, match="no time to travel"):
+        late.result()
+    assert count(salon, "appointments", f"location_id = '{elsewhere}'") == 0
+
+
+@pytest.mark.parametrize(("minutes", "code"), [(75, "slot_taken"), (90, None)])
+def test_of_two_sessions_that_reserve_at_two_places_the_second_leaves_the_way(
+    salon: Salon,
+    elsewhere: UUID,
+    first: Api,
+    second: Api,
+    blocked: Blocked[Answer],
+    minutes: int,
+    code: str | None,
+) -> None:
+    slot, other_slot = slot_there(salon, salon.location), slot_there(salon, elsewhere, minutes)
+    with first.session.transaction():
+        assert reserve(first, slot, ADA).success
+        late = blocked(second.session, lambda: reserve(second, other_slot, BEN))
+    assert late.result().code == code
+    assert count(salon, "slot_reservations") == (1 if code else 2)
+
+
+@pytest.mark.parametrize(("minutes", "is_kept"), [(89, False), (90, True)])
+def test_an_appointment_written_by_hand_waits_for_the_hold_at_another_place_and_beats_it(
+    salon: Salon,
+    elsewhere: UUID,
+    first: Api,
+    second: Api,
+    blocked: Blocked[Any],
+    minutes: int,
+    is_kept: bool,
+) -> None:
+    slot = slot_there(salon, salon.location)
+    with first.session.transaction():
+        assert reserve(first, slot, ADA).success
+        late = blocked(second.session, lambda: written(second, salon, elsewhere, minutes))
+    assert isinstance(late.result(), UUID)
+    assert count(salon, "slot_reservations") == is_kept
+    assert book(first, slot, ADA).code == (None if is_kept else "reservation_expired")
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_reserving_waits_for_an_appointment_being_written_at_another_place(
+    salon: Salon,
+    elsewhere: UUID,
+    first: Api,
+    second: Api,
+    blocked: Blocked[Any],
+    is_kept: bool,
+) -> None:
+    slot = slot_there(salon, elsewhere, 75)
+    with first.session.transaction(force_rollback=not is_kept):
+        assert isinstance(written(first, salon, salon.location), UUID)
+        late = blocked(second.session, lambda: reserve(second, slot, ADA))
+    assert late.result().code == ("slot_taken" if is_kept else None)
+
+
+def test_booking_a_hold_waits_for_the_way_that_is_being_found(
+    salon: Salon, elsewhere: UUID, first: Api, second: Api, blocked: Blocked[Any]
+) -> None:
+    salon.appointment()
+    slot = slot_there(salon, elsewhere, 90)
+    assert reserve(second, slot, ADA).success
+    with first.session.transaction():
+        first.session.execute(
+            "update booking.travel_times set minutes = 61 where tenant_id = %s", (salon.tenant,)
+        )
+        late = blocked(second.session, lambda: book(second, slot, ADA))
+    assert late.result().code == "appointment_conflict"
+    assert count(salon, "appointments") == 1
+
+
+# The last place of a day.
+
+
+@pytest.fixture
+def two_a_day(salon: Salon) -> Salon:
+    """The person takes two appointments a day and has one."""
+    salon.appointment(at(-60))
+    write(
+        salon, "update booking.staff set max_appointments_per_day = 2 where tenant_id = %(tenant)s"
+    )
+    return salon
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_the_last_place_of_a_day_is_reserved_once(
+    two_a_day: Salon, first: Api, second: Api, blocked: Blocked[Answer], is_kept: bool
+) -> None:
+    slot, other_slot = slot_id(two_a_day), slot_id(two_a_day, 120)
+    with first.session.transaction(force_rollback=not is_kept):
+        assert reserve(first, slot, ADA).success
+        late = blocked(second.session, lambda: reserve(second, other_slot, BEN))
+    assert late.result().code == ("slot_taken" if is_kept else None)
+    assert count(two_a_day, "slot_reservations") == 1
+
+
+def test_nobody_moves_to_the_last_place_of_a_day_that_is_being_reserved(
+    two_a_day: Salon, first: Api, second: Api, blocked: Blocked[Answer]
+) -> None:
+    made, slot = booked(two_a_day, 24 * 60), slot_id(two_a_day, 120)
+    with first.session.transaction():
+        assert reserve(first, slot_id(two_a_day), ADA).success
+        late = blocked(second.session, lambda: move(second, made, slot))
+    assert late.result().code == "slot_taken"
+    assert place(two_a_day, made)[2] == at(24 * 60)
+
+
+def test_the_last_place_of_a_day_can_be_booked_while_the_limit_is_lowered(
+    two_a_day: Salon, first: Api, second: Api, blocked: Blocked[Answer]
+) -> None:
+    slot = slot_id(two_a_day)
+    assert reserve(second, slot, ADA).success
+    with first.session.transaction():
+        first.session.execute(
+            "update booking.staff set max_appointments_per_day = 1 where tenant_id = %s",
+            (two_a_day.tenant,),
+        )
+        late = blocked(second.session, lambda: book(second, slot, ADA))
+    assert late.result().success
+
+
 # Payments.
 
 
@@ -1027,6 +1407,7 @@ def test_who_waits_too_long_for_the_lock_is_told_so_and_it_is_on_record(
     assert reserve(first, held, ADA).success
     calls: dict[str, Callable[[Api], Answer]] = {
         "reserve_slot": lambda api: reserve(api, free, BEN),
+        "reserve_time": lambda api: reserve_time(api, salon, "c" * 16),
         "release_slot": lambda api: release(api, held, ADA),
         "create_appointment": lambda api: book(api, held, ADA),
         "reschedule_appointment": lambda api: move(api, to_move, target),

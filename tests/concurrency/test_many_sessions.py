@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Barrier
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -72,6 +72,36 @@ class Crowd:
         self.rounds.append(outcomes)
         return outcomes
 
+    def rush_for_anybody(self) -> list[Answer]:
+        """Each reserves the cut at ten, of whoever is free, and again where it is told that it is
+        busy there. Every answer is on record; in the end each is success or slot_taken."""
+        together = Barrier(len(self.clients))
+        codes: list[str | None] = []
+
+        def reserve(number: int) -> Answer:
+            session_id, api = self.clients[number]
+            together.wait()
+            while True:
+                answer = api.call(
+                    "reserve_time",
+                    ANON,
+                    tenant_id=self.salon.tenant,
+                    start_time=TEN,
+                    appointment_type="cut",
+                    session_id=session_id,
+                )
+                codes.append(answer.code)
+                if answer.code != "busy":
+                    return answer
+
+        recorded = self.recorded("reserve_time")
+        with ThreadPoolExecutor(len(self.clients)) as threads:
+            answers = list(threads.map(reserve, range(len(self.clients))))
+        assert {answer.code for answer in answers} <= {None, "slot_taken"}
+        assert self.recorded("reserve_time") - recorded == Counter(codes)
+        assert overlaps(self.salon.db) == []
+        return answers
+
     def release(self, outcomes: list[Outcome]) -> None:
         """Those who hold something give it back."""
         api = Api(self.salon.db)
@@ -81,12 +111,12 @@ class Crowd:
             )
             assert answer.success
 
-    def recorded(self) -> Counter[str | None]:
+    def recorded(self, action: str = "reserve_slot") -> Counter[str | None]:
         """The attempts to reserve that are on record."""
         rows = self.salon.db.execute(
             "select code, count(*) from booking.audit_log"
-            " where tenant_id = %s and action = 'reserve_slot' group by 1",
-            (self.salon.tenant,),
+            " where tenant_id = %s and action = %s group by 1",
+            (self.salon.tenant, action),
         ).fetchall()
         return Counter(dict(rows))
 
@@ -208,3 +238,37 @@ def test_of_64_sessions_that_reserve_a_class_of_10_seats_10_succeed(
         assert sorted(outcome.answer.body["seat"] for outcome in won) == list(range(1, 11))
         crowd.release(won)
     crowd.report("a class of 10")
+
+
+@pytest.mark.parametrize("free", [1, 3, 8])
+def test_of_64_sessions_that_reserve_one_time_as_many_succeed_as_people_are_free(
+    salon: Salon, crowd: Crowd, free: int
+) -> None:
+    people = {salon.person, *(salon.add_person() for _ in range(free - 1))}
+    busy = salon.add_person()
+    salon.appointment(TEN, staff_id=busy)
+    assert free_at_ten(salon) == free
+    for _ in range(max(1, ROUNDS // 3)):
+        won = [answer for answer in crowd.rush_for_anybody() if answer.success]
+        assert sorted(answer.body["staff_id"] for answer in won) == sorted(map(str, people))
+        assert free_at_ten(salon) == 0
+        salon.db.execute(
+            "delete from booking.slot_reservations where tenant_id = %s", (salon.tenant,)
+        )
+        assert free_at_ten(salon) == free
+
+
+def free_at_ten(salon: Salon) -> int:
+    """How many people the listing counts then."""
+    answer = Api(salon.db).call(
+        "get_available_times",
+        tenant_id=salon.tenant,
+        start_date=TEN.date(),
+        end_date=TEN.date(),
+        appointment_type="cut",
+    )
+    return sum(
+        time["free_staff"]
+        for time in answer.body["times"]
+        if datetime.fromisoformat(time["start_time"]) == TEN
+    )

@@ -14,6 +14,7 @@ SLOTS = "/api/booking/get-available-slots?tenant_id=1"
 CACHED = [
     SLOTS,
     "/rest/v1/rpc/get_available_slots?tenant_id=1",
+    "/rest/v1/rpc/get_available_times?tenant_id=1",
     "/rest/v1/rpc/get_next_available?tenant_id=1",
     "/rest/v1/rpc/get_tenant?slug=salon",
     "/rest/v1/availability_slots?tenant_id=eq.1",

@@ -34,6 +34,15 @@ def test_the_eleventh_reserve_in_a_minute_is_refused(edge: Edge, upstream: Upstr
     assert len(upstream.requests) == 10
 
 
+def test_reserving_times_and_slots_is_counted_together(edge: Edge, upstream: Upstream) -> None:
+    assert statuses_of_reserving(edge, 5) == [200] * 5
+    time_path = "/rest/v1/rpc/reserve_time"
+    assert [edge.post(time_path).status for _ in range(5)] == [200] * 5
+    assert_is_limited(edge.post(time_path), retry_after=6)
+    assert_is_limited(edge.post(RESERVE[0]), retry_after=6)
+    assert len(upstream.requests) == 10
+
+
 def test_another_address_and_other_functions_are_free(edge: Edge) -> None:
     assert statuses_of_reserving(edge, 11)[-1] == 429
     assert edge.post("/api/booking/reserve-slot", address="127.0.0.2").status == 200

@@ -17,6 +17,7 @@ VIEWS = {
 FUNCTIONS = {
     "cancel_appointment",
     "get_available_slots",
+    "get_available_times",
     "get_next_available",
     "get_reservations",
     "get_tenant",
@@ -24,6 +25,7 @@ FUNCTIONS = {
     "release_slot",
     "reschedule_appointment",
     "reserve_slot",
+    "reserve_time",
 }
 
 

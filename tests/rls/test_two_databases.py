@@ -173,6 +173,7 @@ def test_every_function_answers_alike(pair: tuple[Salon, Salon], caller: Caller)
         assert one == two
     functions = {each[0] for each in answers[0] if each[2] == 200}
     assert {"get_tenant", "get_available_slots", "get_next_available", "reserve_slot"} <= functions
+    assert {"get_available_times", "reserve_time"} <= functions
     codes = {each[3].get("code") for each in answers[0] if isinstance(each[3], dict)}
     assert {"slot_taken", "not_found", "not_authenticated", None} - codes <= {"not_authenticated"}
 
@@ -203,11 +204,18 @@ def calls(salon: Salon, caller: Caller) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "get_tenant", {"slug": "salon", "method": method}
         yield "get_available_slots", day | {"method": method}
         yield "get_next_available", tenant | {"method": method, "from_time": BOOKED}
+        for code in ("cut", "course"):
+            yield "get_available_times", day | {"method": method, "appointment_type": code}
     yield "get_available_slots", day | {"appointment_type": "cut", "staff_id": salon.person}
     yield "get_available_slots", day | {"max_results": 3}
     yield "get_next_available", tenant | {"max_results": 100, "duration_minutes": 30}
     for session_id in (OWN_SESSION, "session one" + "x" * 16):
         yield "get_reservations", {"session_id": session_id}
+
+    for start in (BOOKED, HELD, FREE + timedelta(hours=1), BOOKED - timedelta(hours=9)):
+        for code in ("cut", "course"):
+            visit = {"appointment_type": code, "session_id": OWN_SESSION, "start_time": start}
+            yield "reserve_time", tenant | visit
 
     somewhere = tenant | {"staff_id": salon.person, "location_id": salon.location}
     for slot_id in slot_ids(salon):

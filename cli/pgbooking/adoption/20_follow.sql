@@ -59,7 +59,8 @@ begin
     exit when array_remove(v_keys, null) = '{}';
   end loop;
   insert into booking_adoption.queue (section, tenant, external_id, sqlstate, last_error)
-  select p_section, k.tenant, k.key, '23P01', 'it overlaps another appointment here'
+  select p_section, k.tenant, k.key, '23P01',
+    'it overlaps another appointment here, or leaves no time to travel from or to one'
   from unnest(v_tenants, v_keys) as k(tenant, key)
   where k.key is not null;
   perform set_config('booking_adoption.is_writing', '', true);

@@ -18,7 +18,7 @@ candidates as (
       a.start_time, a.start_time + y.duration_minutes * interval '1 minute',
       y.buffer_before_minutes, y.buffer_after_minutes
     ) as claim, l.id as location_id, l.name as place,
-    coalesce(l.timezone, t.timezone) as zone, c.materialized_until,
+    coalesce(l.timezone, t.timezone) as zone,
     exists (
       select
       from booking.refresh_queue q
@@ -27,7 +27,6 @@ candidates as (
   from asked a
   join booking.tenants t on t.id = %(tenant_id)s
   join booking.staff p on p.tenant_id = %(tenant_id)s and p.id = a.staff_id
-  join booking.calendars c on c.tenant_id = %(tenant_id)s and c.staff_id = a.staff_id
   left join lateral (
     select y.*
     from booking.appointment_types y
@@ -125,15 +124,16 @@ select
       'With its own it takes %%s. ', booking.period_text(lower(j.claim), upper(j.claim), j.zone)
     ) else ''
   end || (j.failed #>> array[v.rule, 'message']) as message,
-  case v.cause
+  -- None where somebody works nowhere at all.
+  coalesce(case v.cause
     when 'appointment' then j.taken_evidence
     when 'busy_time' then j.taken_evidence
     when 'outside_hours'
     then jsonb_path_query_array(
       j.failed #> '{working_time,evidence}', '$[*] ? (@.table <> "breaks")'
     )
-    else coalesce(j.failed #> array[v.rule, 'evidence'], '[]')
-  end as evidence,
+    else j.failed #> array[v.rule, 'evidence']
+  end, '[]') as evidence,
   array(
     select r.value ->> 'message' from jsonb_each(j.failed) r where r.key <> v.rule order by r.key
   ) as besides
@@ -152,18 +152,21 @@ cross join lateral (
       (8, 'break_ignored', 'fit', j.runs_into = 'breaks'),
       (9, 'closed_day', 'fit', j.runs_into = 'schedule_exceptions'),
       (10, 'past_closing', 'fit', j.failed ? 'fit'),
-      (11, 'buffers_ignored', 'free', j.failed ? 'free'),
-      (12, 'off_grid', 'starts', j.failed ? 'starts'),
-      (13, 'too_late', 'bookable', j.is_late),
-      (14, 'beyond_horizon', 'bookable', j.failed ? 'bookable'),
-      (15, 'held', 'not_held', j.failed ? 'not_held'),
-      (17, 'queued', '', j.is_queued),
-      (18, 'beyond_horizon', '',
-        (j.start_time at time zone j.zone)::date > j.materialized_until),
-      (19, 'stale', '', true)
+      (11, 'travel_ignored', 'free', j.failed ? 'free' and not jsonb_path_exists(
+        j.failed #> '{free,evidence}', '$[*] ? (!exists (@.travel_from))'
+      )),
+      (12, 'buffers_ignored', 'free', j.failed ? 'free'),
+      (13, 'day_limit_ignored', 'day_limit', j.failed ? 'day_limit'),
+      (14, 'off_grid', 'starts', j.failed ? 'starts'),
+      (15, 'compact_ignored', 'compact', j.failed ? 'compact'),
+      (16, 'too_late', 'bookable', j.is_late),
+      (17, 'beyond_horizon', 'bookable', j.failed ? 'bookable'),
+      (18, 'held', 'not_held', j.failed ? 'not_held'),
+      (20, 'queued', '', j.is_queued),
+      (21, 'stale', '', true)
     union all
     -- A rule that is not known here speaks for itself.
-    select 16, k.rule, k.rule, true
+    select 19, k.rule, k.rule, true
     from jsonb_object_keys(j.failed) as k(rule)
   ) as v(number, cause, rule, is_so)
   where v.is_so

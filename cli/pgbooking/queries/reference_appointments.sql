@@ -1,5 +1,6 @@
 select
   id, staff_id, location_id, shape_id, slot_id, start_time, status,
+  least(end_time, %(until_time)s) as end_time,
   greatest(lower(claim), %(from_time)s) as claim_start,
   least(upper(claim), %(until_time)s) as claim_end
 from booking.appointments
