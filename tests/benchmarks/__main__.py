@@ -161,6 +161,11 @@ UNLIMITED = """
 update booking.settings set reads_per_minute = 1000000, reserves_per_minute = 1000000
 """
 
+# What concerns more people than that is queued.
+MOST_CALENDARS_AT_ONCE = 20
+LONGER = "update booking.appointment_types set duration_minutes = 45 where code = 'M30'"
+DRAIN = "call booking.drain_refresh_queue()"
+
 CHANGES = [
     ("one appointment inserted", INSERT),
     ("that appointment cancelled", CANCEL),
@@ -242,6 +247,8 @@ class Benchmark:
         results.figures += self._changes()
         results.figures += self._reads()
         results.figures += self._calls()
+        if self.staff > MOST_CALENDARS_AT_ONCE:
+            results.figures.append(self._wide_change())
         results.differences_afterwards = int(
             self._value("select count(*) from booking.find_differences(%s)", TENANT)
         )
@@ -353,6 +360,25 @@ class Benchmark:
             )
         yield Figure("one start explained", self._read(EXPLAIN, one, "service_role"))
         yield self._rate_limited()
+
+    def _wide_change(self) -> Figure:
+        """A service is given another length: what its owner waits for, and what the queue does."""
+        before = self._written()
+        waited = _seconds(lambda: self.connection.execute(LONGER))
+        after = self._written()
+        published = _seconds(lambda: self.connection.execute(DRAIN))
+        written = Written(
+            after.inserted - before.inserted,
+            after.updated - before.updated,
+            after.deleted - before.deleted,
+        )
+        return Figure(
+            f"a service of {self.staff} people made longer",
+            waited,
+            written,
+            "publishing their calendars",
+            published,
+        )
 
     def _read(self, statement: str, parameters: dict[str, Any], role: str) -> float:
         """The median of some read-only transactions, warm."""
