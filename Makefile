@@ -7,7 +7,7 @@ PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 .PHONY: help demo test test-containers lint engine release catalog types bench mutate clean
 
 help:
-	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed"
+	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed (ARGS=…)"
 	@echo "make test     the tests, on PostgreSQL 15 with pg_cron and on the embedded 18 (ARGS=…)"
 	@echo "make test-containers   the tests on PostgreSQL 15 to 18, each in a container (ARGS=…)"
 	@echo "make lint     ruff, mypy; are the engine migrations and the catalog what sql/ says"

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +80,15 @@ ForStaff = Annotated[
         "--staff", metavar="ID|NAME", help="Only this person: id, external id or whole name."
     ),
 ]
+
+
+class Scenario(StrEnum):
+    """Which demonstration."""
+
+    SALON = "salon"
+    INSTRUCTOR = "instructor"
+
+
 IMPORT_KINDS = "staff, hours, busy-times, appointments or holidays"
 CronUrl = Annotated[
     str | None,
@@ -937,19 +947,32 @@ def doctor(
 
 @app.command(epilog="Example: [bold]pgbooking demo --keep[/bold]")
 def demo(
+    scenario: Annotated[
+        Scenario,
+        typer.Option(
+            help="A salon with five people, or a driving instructor between three places."
+        ),
+    ] = Scenario.SALON,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the embedded server running afterwards.")
     ] = False,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Show it all: migrate, seed, publish, hold, book, move, cancel, verify, and how long it took.
+    """Show it all: migrate, publish, hold, book, verify, and how long it took.
+
+    salon: a tenant is seeded, and one appointment held, booked, moved and cancelled.
+
+    instructor: travel times, a day limit, a compact schedule, seasons and prices, day by day.
 
     Starts a PostgreSQL server of its own unless DATABASE_URL is set. There it migrates that
-    database and adds a tenant with the slug demo-1-1.
+    database and adds a tenant with the slug demo-1-1, or each time a new one, demo-instructor-1
+    and so on.
     """
-    from pgbooking.demo import Demo
+    from pgbooking.demo_instructor import InstructorDemo
+    from pgbooking.demo_salon import SalonDemo
 
-    if Demo().run(database_url, keep=keep):
+    chosen = {Scenario.SALON: SalonDemo, Scenario.INSTRUCTOR: InstructorDemo}[scenario]
+    if chosen().run(database_url, keep=keep):
         raise typer.Exit(EXIT_FOUND)
 
 

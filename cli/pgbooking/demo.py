@@ -1,14 +1,18 @@
-"""The demonstration: from nothing to slots that are held, booked, moved and cancelled, timed."""
+"""What the demonstrations share: a server, migrations, calls as clients make them, and the clock.
+
+Each scenario tells its story (demo_salon, demo_instructor); verifying and how long it took come
+last.
+"""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -16,47 +20,34 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from pgbooking import backfill, migrate, seed, verify
+from pgbooking import migrate, verify
 from pgbooking.connection import connected
 from pgbooking.errors import Problem
 from pgbooking.output import progress_bar
-from pgbooking.rows import execute, fetch, fetch_one, fetch_value, fetch_values
+from pgbooking.rows import execute, fetch_value
 from pgbooking.server import embedded_server, stop_command
-from pgbooking.tenants import Tenant, chosen_tenants
+from pgbooking.tenants import Tenant
 
-SLUG = "demo"
-RANDOM_SEED = 1
-SIZES = seed.Sizes(tenants=1, staff=5, locations=1, appointments_per_staff=40)
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 VISITOR = "anon"
 WEBSITE = "service_role"
 """Who calls: visitors, and the website's own server, which books for guests."""
 
 
-@dataclass(frozen=True)
-class _Day:
-    """One person's local day [first_start, end_of_starts), and a service that they offer."""
-
-    staff_id: UUID
-    display_name: str
-    shape_id: UUID
-    appointment_type: str
-    duration_minutes: int
-    first_start: datetime
-    end_of_starts: datetime
-
-
-@dataclass(frozen=True)
-class _Slot:
-    id: UUID
-    start_time: datetime
-
-
-class Demo:
+class Demo(ABC):
     """Says what it does, and keeps what each step took."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         self.steps: list[tuple[str, float]] = []
+        # Of those reserved for examples: each demonstration is another client to the rate limits.
+        self.address = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+
+    @abstractmethod
+    def tell(self, connection: psycopg.Connection, bar: Progress) -> int:
+        """The story, in a migrated database; the number of differences that verifying found."""
 
     def run(self, database_url: str | None, *, keep: bool = False) -> int:
         """The whole demonstration; the number of differences that verifying found.
@@ -83,19 +74,14 @@ class Demo:
             version = connection.info.server_version // 10000
             self._say(f"PostgreSQL {version}, {len(migrations)} migrations applied.")
             self._check_role(connection)
-            with self._step("seed and publish"):
-                tenant = self._tenant(connection)
-            with self._step("publish again"):
-                again = backfill.backfill(
-                    connection, backfill.choose(connection, str(tenant.id)), bar
-                )
-            written = again.inserted + again.updated + again.deleted
-            self._say(f"Publishing all of it again: {written:,} rows written.\n")
-            self._book(connection, tenant)
-            with self._step("verify with both calculators"):
-                report = verify.verify(connection, bar, str(tenant.id), independent=True)
-        verify.print_report(report)
+            found = self.tell(connection, bar)
         self._print_steps()
+        return found
+
+    def _verify(self, connection: psycopg.Connection, bar: Progress, tenant: Tenant) -> int:
+        with self._step("verify with both calculators"):
+            report = verify.verify(connection, bar, str(tenant.id), independent=True)
+        verify.print_report(report)
         return report.differences
 
     def _check_role(self, connection: psycopg.Connection) -> None:
@@ -103,7 +89,7 @@ class Demo:
         for role in (VISITOR, WEBSITE):
             try:
                 with connection.transaction():
-                    execute(connection, "demo_call_as", role=role)
+                    execute(connection, "demo_call_as", role=role, address=self.address)
             except psycopg.errors.InsufficientPrivilege:
                 user = connection.info.user
                 raise Problem(
@@ -112,119 +98,25 @@ class Demo:
                     "as a superuser, or as the role that made them.",
                 ) from None
 
-    def _tenant(self, connection: psycopg.Connection) -> Tenant:
-        slug = f"{SLUG}-{RANDOM_SEED}-1"
-        try:
-            (tenant,) = chosen_tenants(connection, slug)
-        except Problem:
-            with progress_bar() as bar:
-                seed.print_report(seed.seed(connection, SIZES, RANDOM_SEED, bar, SLUG))
-            (tenant,) = chosen_tenants(connection, slug)
-        else:
-            self._say(f"{tenant.name} ({slug}) is there from an earlier demonstration.")
-        return tenant
-
-    def _book(self, connection: psycopg.Connection, tenant: Tenant) -> None:
-        """What clients do, by the functions of schema api; slots read as the role anon."""
-        day = fetch_one(connection, "demo_day", _Day, tenant_id=tenant.id, timezone=tenant.timezone)
-        if day is None:
-            raise Problem(f"{tenant.name} has no day with free slots.")
-        zone = ZoneInfo(tenant.timezone)
-        with self._step("read a day as anon"):
-            before = self._public_starts(connection, tenant, day)
-        wanted, other = before[len(before) // 2], before[len(before) // 4]
-        self._say(
-            f"{day.display_name}, {day.first_start.astimezone(zone):%A %d %B %Y}, as anon sees it "
-            f"in api.availability_slots:\na quarter-hour each, [green]●[/] where an appointment of "
-            f"{day.duration_minutes} minutes can begin ({tenant.timezone})\n"
-        )
-        self._strip("at first", before, zone)
-
-        def call(caller: str, function: str, **arguments: object) -> dict[str, Any]:
-            with self._step(f"{function}, as {caller}"):
-                answer = self._call(connection, caller, function, tenant, **arguments)
-            if not answer["success"]:
-                raise Problem(f"{function} was refused: {answer['message']}", answer["hint"])
-            return answer
-
-        def show(label: str) -> list[_Slot]:
-            slots = self._public_starts(connection, tenant, day)
-            self._strip(label, slots, zone)
-            return slots
-
-        time_wanted = {"slot_id": wanted.id, "appointment_type": day.appointment_type}
-        session, another = secrets.token_urlsafe(), secrets.token_urlsafe()
-        call(VISITOR, "reserve_slot", session_id=session, **time_wanted)
-        show("reserved")
-        with self._step("reserve_slot, refused"):
-            refusal = self._call(
-                connection, VISITOR, "reserve_slot", tenant, session_id=another, **time_wanted
-            )
-        booking = call(WEBSITE, "create_appointment", session_id=session, **time_wanted)
-        show("booked")
-        guest = {key: booking[key] for key in ("appointment_id", "manage_token")}
-        call(VISITOR, "reschedule_appointment", slot_id=other.id, **guest)
-        show("moved")
-        call(VISITOR, "cancel_appointment", **guest)
-        after = show("cancelled")
-
-        self._say(
-            f"\nA visitor held {wanted.start_time.astimezone(zone):%H:%M}. A second one who asked "
-            f"for it was refused:\n{refusal['code']}: {refusal['message']} {refusal['hint']}\n"
-            "The website booked it for the first, whose manage_token moved it to "
-            f"{other.start_time.astimezone(zone):%H:%M} and cancelled it.\nThe slots followed "
-            "within each call's own transaction. At the end they are "
-            f"{'as at first' if after == before else 'not as at first'}.\n"
-            f"Events for a mailer: {self._events(connection, tenant, booking)}.\n"
-        )
-
     def _call(
         self,
         connection: psycopg.Connection,
         caller: str,
         function: str,
-        tenant: Tenant,
+        tenant_id: UUID,
         **arguments: object,
     ) -> dict[str, Any]:
         """One request, as PostgREST makes it: a transaction, who calls, and the call."""
         with connection.transaction():
-            execute(connection, "demo_call_as", role=caller)
+            execute(connection, "demo_call_as", role=caller, address=self.address)
             answer: dict[str, Any] = fetch_value(
-                connection, f"demo_{function}", tenant_id=tenant.id, **arguments
+                connection, f"demo_{function}", tenant_id=tenant_id, **arguments
             )
         return answer
 
-    def _public_starts(
-        self, connection: psycopg.Connection, tenant: Tenant, day: _Day
-    ) -> list[_Slot]:
-        with connection.transaction():
-            execute(connection, "demo_call_as", role=VISITOR)
-            return fetch(
-                connection,
-                "demo_public_starts",
-                _Slot,
-                tenant_id=tenant.id,
-                staff_id=day.staff_id,
-                shape_id=day.shape_id,
-                first_start=day.first_start,
-                end_of_starts=day.end_of_starts,
-            )
-
-    def _events(
-        self, connection: psycopg.Connection, tenant: Tenant, booking: dict[str, Any]
-    ) -> str:
-        return ", ".join(
-            fetch_values(
-                connection,
-                "demo_events",
-                tenant_id=tenant.id,
-                appointment_id=booking["appointment_id"],
-            )
-        )
-
-    def _strip(self, label: str, slots: list[_Slot], zone: ZoneInfo) -> None:
+    def _strip(self, label: str, starts: Iterable[datetime], zone: ZoneInfo) -> None:
         """One line: the hours from 8 to 20, a mark for each quarter."""
-        local = {slot.start_time.astimezone(zone).strftime("%H:%M") for slot in slots}
+        local = {start.astimezone(zone).strftime("%H:%M") for start in starts}
         hours = (
             f"[dim]{hour:02}[/]"
             + "".join(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import datetime
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.cli.conftest import Run, answer_of, process_of
 from tests.postgres import Server
@@ -92,9 +95,12 @@ def plain_role(server: Server, database_url: str, monkeypatch: pytest.MonkeyPatc
     server.administer(f"drop role {role}")
 
 
-def test_it_runs_as_a_role_that_is_no_superuser(server: Server, run: Run, plain_role: str) -> None:
+@pytest.mark.parametrize("scenario", ["salon", "instructor"])
+def test_it_runs_as_a_role_that_is_no_superuser(
+    server: Server, run: Run, plain_role: str, scenario: str
+) -> None:
     server.administer(f"grant anon, service_role to {plain_role}")
-    answer = run("demo")
+    answer = run("demo", "--scenario", scenario)
     assert answer.code == 0, answer.err
     assert "P1 to P5 hold." in answer.out
 
@@ -121,3 +127,168 @@ def test_a_second_demonstration_goes_on_with_the_same_tenant(
     assert "is there from an earlier demonstration" in again.out
     with psycopg.connect(demo_url) as connection:
         assert connection.execute("select from booking.tenants").rowcount == 1
+
+
+# The driving instructor.
+
+WINTER_THURSDAY = "2026-01-15T10:00:00+01:00"
+
+
+@pytest.fixture(scope="module")
+def instructor(demo_url: str, demo: str) -> str:
+    """What the other demonstration prints, after that of the salon in the same database."""
+    assert demo
+    return told_at(demo_url, WINTER_THURSDAY)
+
+
+def told_at(url: str, now: str) -> str:
+    """What it prints when the clock stands still at that time."""
+    process = process_of(
+        make_conninfo(url, options=f"-c booking.fake_now={now}"), "demo", "--scenario", "instructor"
+    )
+    try:
+        answer = answer_of(process, seconds=120)
+    finally:
+        process.kill()
+    assert answer.code == 0, answer.err
+    return answer.out
+
+
+def part(story: str, number: int) -> str:
+    """What is told under that number."""
+    return story.split(f"\n{number}. ")[1].split(f"\n{number + 1}. ")[0]
+
+
+def strips(text: str) -> list[dict[str, list[str]]]:
+    """Each picture of a day: at each place the quarters at which a lesson can begin."""
+    rows = [
+        (place, re.findall(r"(\d\d)([●·]{4})", line))
+        for line in text.splitlines()
+        for place in ("Town", "Station", "Village")
+        if re.match(rf"  {place} +08[●·]{{4}}", line)
+    ]
+    found = [
+        (
+            place,
+            [
+                f"{hour}:{minute:02}"
+                for hour, marks in hours
+                for mark, minute in zip(marks, (0, 15, 30, 45), strict=True)
+                if mark == "●"
+            ],
+        )
+        for place, hours in rows
+    ]
+    return [dict(found[n : n + 3]) for n in range(0, len(found), 3)]
+
+
+def test_the_hours_of_the_instructor_change_with_the_season(instructor: str) -> None:
+    told = part(instructor, 1)
+    assert "Summer hours begin on Mon 9 Feb, winter hours end on Sun 15 Feb" in told
+    rows = [line.split() for line in told.splitlines()]
+    week = ["09-18", "09-18", "09-18", "-", "09-18", "12-20", "-"]
+    assert ["Town", "19", "Jan", "winter", *week] in rows
+    assert ["9", "Feb", "both", *["09-20"] * 5, "-", "-"] in rows
+    assert ["16", "Feb", "summer", *["11-20"] * 5, "-", "-"] in rows
+
+
+def test_each_service_has_its_notice_and_its_days_ahead(instructor: str) -> None:
+    rows = [line.split("  ") for line in part(instructor, 1).splitlines()]
+    told = {row[0].strip(): [cell.strip() for cell in row[1:] if cell.strip()] for row in rows}
+    # An hour before 11:00 it is now, which is too late.
+    assert told["Single lesson"][3:] == ["Thu 15 Jan 11:15", "Mon 16 Mar"]
+    assert told["Double lesson"][3:] == ["Fri 16 Jan 09:00", "Mon 16 Mar"]
+    assert told["Motorway drive"][3:] == ["Mon 19 Jan 09:00", "Thu 5 Feb"]
+
+
+def test_prices_follow_notice_evening_and_weekend(instructor: str) -> None:
+    told = part(instructor, 2)
+    assert re.search(r"Fri 16 Jan  within 96 hours  58.50 EUR 09:00 to 16:30$", told, re.MULTILINE)
+    assert "65.00 EUR 09:00 to 15:45, 78.00 EUR 16:00 to 16:30" in told
+    assert "71.50 EUR 12:00 to 15:45, 84.50 EUR 16:00 to 18:30" in told
+
+
+def test_a_lesson_in_the_village_leaves_the_ends_of_runs_and_time_for_the_way(
+    instructor: str,
+) -> None:
+    (free,) = strips(part(instructor, 2))
+    (left,) = strips(part(instructor, 3))
+    assert "Village, 12:15 to 13:45" in part(instructor, 3)
+    assert free["Town"][0] == "09:00"
+    assert free["Town"][-1] == "16:30"
+    assert len(free["Town"]) == 31
+    # There 30 minutes and 45 back; from the station 30 either way.
+    assert left == {
+        "Town": ["09:00", "10:15", "14:30", "16:30"],
+        "Station": ["09:00", "10:15", "14:15", "15:30"],
+        "Village": ["10:00", "10:45", "13:45", "14:30"],
+    }
+
+
+def test_it_says_why_a_time_is_refused_for_each_rule(instructor: str) -> None:
+    told = " ".join(instructor.split())
+    assert "✗ free No time to travel: appointment at Village: Tue 20 Jan 2026, 12:15" in told
+    assert "✗ compact Nora keeps a compact schedule" in told
+    assert "✗ day limit Nora takes 3 appointments a day, and has them on Tue 20 Jan 2026." in told
+
+
+def test_three_lessons_are_a_full_day(instructor: str) -> None:
+    two, three = strips(part(instructor, 4))
+    assert two["Town"]
+    assert three == {"Town": [], "Station": [], "Village": []}
+
+
+def test_the_quote_outlives_the_price_rule(instructor: str) -> None:
+    prices = dict(re.findall(r"^  (\w+).* (\d+\.\d\d) EUR$", part(instructor, 5), re.MULTILINE))
+    assert prices == {"listed": "104.00", "held": "84.50", "booked": "84.50", "on": "84.50"}
+
+
+def test_a_far_day_is_booked_without_rows_and_published_as_it_was_listed(
+    instructor: str, demo_url: str
+) -> None:
+    told = part(instructor, 6)
+    free, left = strips(told)
+    assert "Tue 24 Feb, 40 days from today, has 0 rows" in told
+    assert "Still 0 rows of that day" in told
+    assert len(left["Town"]) == 4 < len(free["Town"])
+    told = part(instructor, 7)
+    assert told.count("P1 to P5 hold.") == 2
+    assert "is listed as before, id for id." in " ".join(told.split())
+    with psycopg.connect(demo_url) as connection:
+        booked = connection.execute(
+            "select count(*) from booking.appointments a join booking.tenant_slugs s"
+            " using (tenant_id) where s.slug = 'demo-instructor-1'"
+        ).fetchone()
+    assert booked == (5,)
+
+
+def test_it_is_no_wider_than_a_page(instructor: str) -> None:
+    assert [line for line in instructor.splitlines() if len(line) > 100] == []
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        "2026-03-28T23:59:00+01:00",  # a Saturday, the last minute before clocks change
+        "2026-10-25T02:30:00+02:00",  # Sunday, in the hour that comes twice
+        "2027-12-31T23:30:00+01:00",
+    ],
+)
+def test_the_story_holds_on_any_day_and_again_in_the_same_database(
+    instructor: str, demo_url: str, now: str
+) -> None:
+    assert instructor
+    today = datetime.fromisoformat(now)
+    story = told_at(demo_url, now)
+    assert f"today {today:%a} {today.day} {today:%b %Y}." in story
+    assert story.count("P1 to P5 hold.") == 2
+
+
+def test_an_answer_that_spoils_the_story_ends_it(
+    run: Run, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the way back of its own, there is no asymmetry to tell of."""
+    monkeypatch.setattr("pgbooking.demo_instructor.TRAVEL", (("Town", "Village", 30),))
+    answer = run("demo", "--scenario", "instructor")
+    assert answer.code == 1
+    assert "the way back from the village is not longer" in answer.err
