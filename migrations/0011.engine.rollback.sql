@@ -2754,13 +2754,13 @@ drop function booking.price_of;
 
 drop function booking.lock_session;
 
-drop function booking.day_is_full_until;
-
 drop function booking.holds_in_the_way;
 
 drop function booking.get_available_times;
 
 drop function booking.find_service_slots;
+
+drop function booking.day_is_full_until;
 
 drop function booking.require_within_customer_limit;
 
@@ -2782,15 +2782,15 @@ drop function booking.refresh_due_calendar;
 
 drop function booking.find_published_slots;
 
-drop function booking.barred_period;
-
 drop function booking.travel_around;
-
-drop function booking.widened;
 
 drop function booking.longest_travel;
 
 drop function booking.day_loads;
+
+drop function booking.barred_period;
+
+drop function booking.widened;
 
 -- sql/90_grants.sql
 

@@ -21,6 +21,50 @@ begin
 end
 $$;
 
+-- sql/10_foundation/widened.sql
+
+-- A period with as much more on either side. Reads nothing, refuses nothing.
+create or replace function booking.widened(p_period tstzrange, p_reach interval) returns tstzrange
+language sql stable parallel safe
+as $$
+  select tstzrange(lower(p_period) - p_reach, upper(p_period) + p_reach)
+$$;
+
+comment on function booking.widened(tstzrange, interval) is
+  'The period from p_reach before to p_reach after. Inlinable on purpose, hence without a pinned
+search_path.';
+
+-- sql/20_calculator/barred_period.sql
+
+-- The time that a claim at one place bars for somebody who is at another: the claim itself, and the
+-- way there before it and back after it (travel_around). Places may be equal or null; then that is
+-- the claim. Reads only, refuses nothing.
+create or replace function booking.barred_period(
+  p_tenant_id uuid,
+  p_claim tstzrange,
+  p_location_id uuid,
+  p_other_location_id uuid
+) returns tstzrange
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select coalesce(
+    (
+      select tstzrange(
+        lower(p_claim) - t.minutes_to * interval '1 minute',
+        upper(p_claim) + t.minutes_from * interval '1 minute'
+      )
+      from booking.travel_around(p_tenant_id) t
+      where t.location_id = p_location_id and t.other_location_id = p_other_location_id
+    ),
+    p_claim
+  )
+$$;
+
+comment on function booking.barred_period(uuid, tstzrange, uuid, uuid) is
+  'What a claim at p_location_id leaves no room for at p_other_location_id: the claim, widened by
+the travel times to and from it (rule 4; design, section 4).';
+
 -- sql/20_calculator/busy_time.sql
 
 drop function booking.busy_time;
@@ -1410,17 +1454,6 @@ $$;
 comment on function booking.longest_travel(uuid) is
   'The longest travel time between two places of a tenant; 0 where there is none.';
 
--- A period with that much on either side. Reads nothing.
-create or replace function booking.widened(p_period tstzrange, p_reach interval) returns tstzrange
-language sql stable parallel safe
-as $$
-  select tstzrange(lower(p_period) - p_reach, upper(p_period) + p_reach)
-$$;
-
-comment on function booking.widened(tstzrange, interval) is
-  'The period from p_reach before to p_reach after. Inlinable on purpose, hence without a pinned
-search_path.';
-
 -- sql/20_calculator/published_bounds.sql
 
 drop function booking.published_bounds;
@@ -1519,34 +1552,6 @@ $$;
 comment on function booking.travel_around(uuid) is
   'Minutes from location_id to other_location_id and back, for each pair of a tenant''s places that
 has a travel time.';
-
--- The time that a claim at one place bars for somebody who is at another: the claim itself, and the
--- way there before it and back after it. Places may be equal or null; then that is the claim.
-create or replace function booking.barred_period(
-  p_tenant_id uuid,
-  p_claim tstzrange,
-  p_location_id uuid,
-  p_other_location_id uuid
-) returns tstzrange
-language sql stable parallel safe
-set search_path = ''
-as $$
-  select coalesce(
-    (
-      select tstzrange(
-        lower(p_claim) - t.minutes_to * interval '1 minute',
-        upper(p_claim) + t.minutes_from * interval '1 minute'
-      )
-      from booking.travel_around(p_tenant_id) t
-      where t.location_id = p_location_id and t.other_location_id = p_other_location_id
-    ),
-    p_claim
-  )
-$$;
-
-comment on function booking.barred_period(uuid, tstzrange, uuid, uuid) is
-  'What a claim at p_location_id leaves no room for at p_other_location_id: the claim, widened by
-the travel times to and from it (rule 4; design, section 4).';
 
 -- sql/30_slots/drain_refresh_queue.sql
 
@@ -2445,7 +2450,7 @@ begin
     return;
   end if;
 
-  select a.id, a.start_time, l.name as place, o.name as other_place,
+  select a.start_time, l.name as place, o.name as other_place,
     t.minutes_from, t.minutes_to, b.id as other_id
   into v_conflict
   from booking.appointments a
@@ -3107,6 +3112,85 @@ comment on function booking.require_within_customer_limit(uuid, uuid, jsonb) is
   'Refuses a booking (customer_limit_reached) of whom has the most open appointments that the tenant
 allows.';
 
+-- sql/40_booking/day_is_full_until.sql
+
+-- Until when holds of other slots fill a local day that [p_start_time, p_end_time) touches, so that
+-- the person's day limit leaves no room for this one (rule 5); null where they do not. Holds of one
+-- slot count once, until the last of them expires, and not beside its attendees, who are one as
+-- well. What live appointments alone fill is not told: that is the calculator's business. Reads
+-- only.
+create or replace function booking.day_is_full_until(
+  p_tenant_id uuid,
+  p_staff_id uuid,
+  p_location_id uuid,
+  p_slot_id uuid,
+  p_start_time timestamptz,
+  p_end_time timestamptz,
+  p_without_appointment_id uuid default null
+) returns timestamptz
+language sql stable parallel safe
+set search_path = ''
+as $$
+  with place as (
+    select coalesce(l.timezone, t.timezone) as zone, s.max_appointments_per_day
+    from booking.staff s
+    join booking.tenants t on t.id = s.tenant_id
+    join booking.locations l on l.tenant_id = s.tenant_id and l.id = p_location_id
+    where s.tenant_id = p_tenant_id and s.id = p_staff_id and s.max_appointments_per_day > 0
+  ),
+  days as (
+    select p.max_appointments_per_day, tstzrange(
+      booking.first_instant(local_date, p.zone),
+      booking.first_instant(local_date + interval '1 day', p.zone)
+    ) as period
+    from place p
+    cross join generate_series(
+      (p_start_time at time zone p.zone)::date::timestamp,
+      ((p_end_time - interval '1 microsecond') at time zone p.zone)::date::timestamp,
+      interval '1 day'
+    ) as local_date
+  ),
+  rooms as (
+    select d.period, d.max_appointments_per_day - (
+      select count(distinct coalesce(a.slot_id, a.id))
+      from booking.appointments a
+      where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && d.period
+        and tstzrange(a.start_time, a.end_time) && d.period and a.status <> 'cancelled'
+        and a.id is distinct from p_without_appointment_id
+    ) as room
+    from days d
+  )
+  select max(last.expires_at)
+  from rooms r
+  cross join lateral (
+    select max(h.expires_at) as expires_at
+    from booking.slot_reservations h
+    join booking.slot_shapes sh on sh.tenant_id = h.tenant_id and sh.id = h.shape_id
+    where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id and h.slot_id <> p_slot_id
+      and h.expires_at > booking.now()
+      and tstzrange(
+        h.start_time, h.start_time + sh.duration_minutes * interval '1 minute'
+      ) && r.period
+      and not exists (
+        select
+        from booking.appointments a
+        where a.tenant_id = p_tenant_id and a.slot_id = h.slot_id and a.status <> 'cancelled'
+          and a.id is distinct from p_without_appointment_id
+      )
+    group by h.slot_id
+    order by 1 desc
+    offset greatest(r.room, 1) - 1
+    limit 1
+  ) as last
+  where r.room > 0
+$$;
+
+comment on function booking.day_is_full_until(
+  uuid, uuid, uuid, uuid, timestamptz, timestamptz, uuid
+) is
+  'Until when holds of other slots leave a slot no room in a person''s max_appointments_per_day;
+null: they do not.';
+
 -- sql/40_booking/find_service_slots.sql
 
 -- The slots of a service that can be booked now, of whoever offers it: what get_available_times
@@ -3356,83 +3440,6 @@ $$;
 
 comment on function booking.holds_in_the_way(uuid, uuid, uuid, uuid, tstzrange) is
   'Live holds of other slots of a person that bar a claim at a place (design, section 4).';
-
--- Until when holds of other slots fill a local day that [p_start_time, p_end_time) touches, so that
--- the person's day limit leaves no room for this one (rule 5); null where they do not. Holds of one
--- slot count once, until the last of them expires, and not beside its attendees, who are one as
--- well. What live appointments alone fill is not told: that is the calculator's business. Reads
--- only.
-create or replace function booking.day_is_full_until(
-  p_tenant_id uuid,
-  p_staff_id uuid,
-  p_location_id uuid,
-  p_slot_id uuid,
-  p_start_time timestamptz,
-  p_end_time timestamptz,
-  p_without_appointment_id uuid default null
-) returns timestamptz
-language sql stable parallel safe
-set search_path = ''
-as $$
-  with place as (
-    select coalesce(l.timezone, t.timezone) as zone, s.max_appointments_per_day
-    from booking.staff s
-    join booking.tenants t on t.id = s.tenant_id
-    join booking.locations l on l.tenant_id = s.tenant_id and l.id = p_location_id
-    where s.tenant_id = p_tenant_id and s.id = p_staff_id and s.max_appointments_per_day > 0
-  ),
-  days as (
-    select p.max_appointments_per_day, tstzrange(
-      booking.first_instant(local_date, p.zone),
-      booking.first_instant(local_date + interval '1 day', p.zone)
-    ) as period
-    from place p
-    cross join generate_series(
-      (p_start_time at time zone p.zone)::date::timestamp,
-      ((p_end_time - interval '1 microsecond') at time zone p.zone)::date::timestamp,
-      interval '1 day'
-    ) as local_date
-  ),
-  rooms as (
-    select d.period, d.max_appointments_per_day - (
-      select count(distinct coalesce(a.slot_id, a.id))
-      from booking.appointments a
-      where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && d.period
-        and tstzrange(a.start_time, a.end_time) && d.period and a.status <> 'cancelled'
-        and a.id is distinct from p_without_appointment_id
-    ) as room
-    from days d
-  )
-  select max(last.expires_at)
-  from rooms r
-  cross join lateral (
-    select max(h.expires_at) as expires_at
-    from booking.slot_reservations h
-    join booking.slot_shapes sh on sh.tenant_id = h.tenant_id and sh.id = h.shape_id
-    where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id and h.slot_id <> p_slot_id
-      and h.expires_at > booking.now()
-      and tstzrange(
-        h.start_time, h.start_time + sh.duration_minutes * interval '1 minute'
-      ) && r.period
-      and not exists (
-        select
-        from booking.appointments a
-        where a.tenant_id = p_tenant_id and a.slot_id = h.slot_id and a.status <> 'cancelled'
-          and a.id is distinct from p_without_appointment_id
-      )
-    group by h.slot_id
-    order by 1 desc
-    offset greatest(r.room, 1) - 1
-    limit 1
-  ) as last
-  where r.room > 0
-$$;
-
-comment on function booking.day_is_full_until(
-  uuid, uuid, uuid, uuid, timestamptz, timestamptz, uuid
-) is
-  'Until when holds of other slots leave a slot no room in a person''s max_appointments_per_day;
-null: they do not.';
 
 -- sql/40_booking/list_slots.sql
 
@@ -4198,6 +4205,7 @@ declare
   v_location_id uuid := (p_request ->> 'location_id')::uuid;
   v_start_time timestamptz := (p_request ->> 'start_time')::timestamptz;
   v_type booking.appointment_types;
+  v_end_time timestamptz;
   v_claim tstzrange;
   v_free record;
   v_busy jsonb[] := array[]::jsonb[];
@@ -4214,13 +4222,10 @@ begin
 
   perform booking.lock_session(v_tenant_id, p_session_hash);
 
-  select booking.claim_of(
-    v_start_time, v_start_time + sh.duration_minutes * interval '1 minute',
-    sh.buffer_before_minutes, sh.buffer_after_minutes
-  )
-  into v_claim
-  from booking.slot_shapes sh
-  where sh.tenant_id = v_tenant_id and sh.id = v_type.shape_id;
+  v_end_time := v_start_time + v_type.duration_minutes * interval '1 minute';
+  v_claim := booking.claim_of(
+    v_start_time, v_end_time, v_type.buffer_before_minutes, v_type.buffer_after_minutes
+  );
 
   for v_free in
     select f.slot_id, f.staff_id, f.location_id
@@ -4283,11 +4288,7 @@ begin
     'staff_id', v_request ->> 'staff_id',
     'location_id', v_request ->> 'location_id',
     'start_time', booking.iso_time(v_start_time),
-    'end_time', (
-      select booking.iso_time(v_start_time + sh.duration_minutes * interval '1 minute')
-      from booking.slot_shapes sh
-      where sh.tenant_id = v_tenant_id and sh.id = v_type.shape_id
-    )
+    'end_time', booking.iso_time(v_end_time)
   );
 end
 $$;

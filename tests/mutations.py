@@ -1564,6 +1564,40 @@ MUTATIONS = [
         f"{HYBRID}::test_a_call_calculates_so_many_days_and_its_token_goes_on",
     ),
     Mutation(
+        "one calendar that lags makes everybody's days be calculated",
+        (
+            (
+                "sql/30_slots/find_open_slots.sql",
+                "        and c.materialized_until < v_last_date\n",
+                "",
+            ),
+        ),
+        f"{HYBRID}::test_only_the_calendar_that_lags_is_calculated",
+    ),
+    Mutation(
+        "a slot that is published meanwhile is taken",
+        (
+            (
+                "sql/40_booking/reserve_slot.sql",
+                "p_slot.calculated_at is null and not booking.has_row(p_slot) and (",
+                "p_slot.calculated_at is null and (",
+            ),
+        ),
+        f"{HYBRID}::test_a_far_slot_that_is_published_while_it_is_being_reserved_is_had",
+    ),
+    Mutation(
+        "a call that an upgrade has cut in two is not made again",
+        (
+            (
+                "sql/40_booking/attempt.sql",
+                "        if v_try = 2 then\n          raise;",
+                "        if true then\n          raise;",
+            ),
+        ),
+        "tests/booking/test_calls_cut_in_two.py::"
+        "test_reserving_is_done_once_more_and_is_on_record_once",
+    ),
+    Mutation(
         "holds of far days are forgotten",
         (
             (

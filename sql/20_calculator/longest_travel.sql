@@ -10,14 +10,3 @@ $$;
 
 comment on function booking.longest_travel(uuid) is
   'The longest travel time between two places of a tenant; 0 where there is none.';
-
--- A period with that much on either side. Reads nothing.
-create or replace function booking.widened(p_period tstzrange, p_reach interval) returns tstzrange
-language sql stable parallel safe
-as $$
-  select tstzrange(lower(p_period) - p_reach, upper(p_period) + p_reach)
-$$;
-
-comment on function booking.widened(tstzrange, interval) is
-  'The period from p_reach before to p_reach after. Inlinable on purpose, hence without a pinned
-search_path.';

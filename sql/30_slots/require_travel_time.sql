@@ -25,7 +25,7 @@ begin
     return;
   end if;
 
-  select a.id, a.start_time, l.name as place, o.name as other_place,
+  select a.start_time, l.name as place, o.name as other_place,
     t.minutes_from, t.minutes_to, b.id as other_id
   into v_conflict
   from booking.appointments a

@@ -21,6 +21,7 @@ declare
   v_location_id uuid := (p_request ->> 'location_id')::uuid;
   v_start_time timestamptz := (p_request ->> 'start_time')::timestamptz;
   v_type booking.appointment_types;
+  v_end_time timestamptz;
   v_claim tstzrange;
   v_free record;
   v_busy jsonb[] := array[]::jsonb[];
@@ -37,13 +38,10 @@ begin
 
   perform booking.lock_session(v_tenant_id, p_session_hash);
 
-  select booking.claim_of(
-    v_start_time, v_start_time + sh.duration_minutes * interval '1 minute',
-    sh.buffer_before_minutes, sh.buffer_after_minutes
-  )
-  into v_claim
-  from booking.slot_shapes sh
-  where sh.tenant_id = v_tenant_id and sh.id = v_type.shape_id;
+  v_end_time := v_start_time + v_type.duration_minutes * interval '1 minute';
+  v_claim := booking.claim_of(
+    v_start_time, v_end_time, v_type.buffer_before_minutes, v_type.buffer_after_minutes
+  );
 
   for v_free in
     select f.slot_id, f.staff_id, f.location_id
@@ -106,11 +104,7 @@ begin
     'staff_id', v_request ->> 'staff_id',
     'location_id', v_request ->> 'location_id',
     'start_time', booking.iso_time(v_start_time),
-    'end_time', (
-      select booking.iso_time(v_start_time + sh.duration_minutes * interval '1 minute')
-      from booking.slot_shapes sh
-      where sh.tenant_id = v_tenant_id and sh.id = v_type.shape_id
-    )
+    'end_time', booking.iso_time(v_end_time)
   );
 end
 $$;
