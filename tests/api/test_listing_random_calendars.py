@@ -9,7 +9,7 @@ PGBOOKING_LISTINGS is the number of calendars (default 150), a third of them for
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,6 +30,9 @@ from tests.salon import Salon, limit_calls
 
 CALENDARS = int(os.environ.get("PGBOOKING_LISTINGS", "150"))
 ALIGNMENTS = ("window", "clock", "gapless")
+
+# A few calendars may all lack far days that can be booked: then as many are compared again.
+ROUNDS = 10
 
 
 @dataclass
@@ -69,13 +72,11 @@ def test_the_listing_is_the_public_view_filtered(
             salon = Salon(module_db, made_up.calendar.tenant.id, *(uuid4() for _ in range(4)))
             compare_all(salon, made_up, data, seen)
 
-    compare()
-    assert seen.slots > 0
-    assert seen.beyond > 0
-    assert seen.times > 0
-    assert seen.reserved > 0
-    assert seen.reserved_times > 0
-    assert seen.refused > 0
+    for _ in range(ROUNDS):
+        compare()
+        if all(astuple(seen)):
+            break
+    assert all(astuple(seen)), seen
 
 
 def compare_all(salon: Salon, made_up: MadeUpCalendar, data: st.DataObject, seen: Seen) -> None:
