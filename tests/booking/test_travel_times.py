@@ -64,7 +64,8 @@ class Places:
 
 @pytest.fixture
 def places(salon: Salon) -> Places:
-    """Three places and the two ways between two of them."""
+    """Three places and the two ways between two of them, and no more days than a test looks at."""
+    salon.db.execute("update booking.tenants set booking_horizon_days = 3")
     potsdam, spandau = add_place(salon, "Potsdam"), add_place(salon, "Spandau")
     add_travel(salon, salon.location, potsdam, 45)
     add_travel(salon, potsdam, salon.location, 15)
@@ -680,7 +681,8 @@ def test_a_hold_at_the_other_end_of_a_day_s_way_hides_the_day_before_and_after(
 
 def test_the_way_matters_beyond_the_published_days(salon: Salon, places: Places) -> None:
     salon.db.execute(
-        "update booking.tenants set precompute_days = 1 where id = %s", (salon.tenant,)
+        "update booking.tenants set precompute_days = 1, booking_horizon_days = 10 where id = %s",
+        (salon.tenant,),
     )
     exact(salon)
     near = offered(salon, "trim", duration_minutes=30)
