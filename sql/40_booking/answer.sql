@@ -52,7 +52,7 @@ begin
           v_details = pg_exception_detail,
           v_hint = pg_exception_hint;
         return booking.refusal(v_code, v_message, v_details, v_hint);
-      when syntax_error_or_access_rule_violation then
+      when syntax_error_or_access_rule_violation or internal_error then
         -- Our functions were replaced while this ran; the second try runs what is there now.
         if v_try = 2 then
           raise;

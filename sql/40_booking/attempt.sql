@@ -8,7 +8,8 @@
 --   out of time     (57014), waiting in several queues busy
 --   deadlock        (40P01)                           once more, then busy
 --   unique          (23505)                           once more: an equal request was faster
---   no such name    (42…)                             once more: another release has just come
+--   no such name    (42…, or XX000: cache lookup failed)
+--                                                     once more: another release has just come
 --   overlap         (23P01), row gone (23503)         slot_taken or appointment_conflict, without
 --                                                     the detail, which shows the other's time
 --
@@ -123,7 +124,7 @@ begin
         v_code := 'busy';
         -- Whoever waited for us has our locks now, once it has woken up to take them.
         perform pg_sleep(0.1);
-      when syntax_error_or_access_rule_violation then
+      when syntax_error_or_access_rule_violation or internal_error then
         -- Our functions were replaced while this ran; the second try runs what is there now.
         if v_try = 2 then
           raise;
