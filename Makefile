@@ -15,7 +15,7 @@ help:
 	@echo "make release VERSION=…   freeze every migration as released with that version"
 	@echo "make catalog  write what a database of this release holds and who may do what, for review"
 	@echo "make types    write deploy/typescript/schema.ts from the migrations"
-	@echo "make bench    how long publishing and changing take (ARGS=…)"
+	@echo "make bench    what things cost, beside what that is worth (ARGS=…)"
 	@echo "make mutate   break things on purpose; each must be caught by a test"
 
 demo: .venv/demo

