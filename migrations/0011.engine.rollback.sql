@@ -20,6 +20,160 @@ begin
 end
 $$;
 
+-- sql/10_foundation/caller.sql
+
+-- Who is calling: the token's claims, as PostgREST sets them, and nothing else. A setting that was
+-- never set reads as null, one that was set in an earlier transaction as ''. No locks.
+create or replace function booking.caller_claims() returns jsonb
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select nullif(current_setting('request.jwt.claims', true), '')::jsonb
+$$;
+
+comment on function booking.caller_claims() is 'The claims of the caller''s token, or null.';
+
+create or replace function booking.caller_role() returns text
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select booking.caller_claims() ->> 'role'
+$$;
+
+comment on function booking.caller_role() is 'The role that the caller''s token names, or null.';
+
+-- Users are UUIDs; whoever has another subject is nobody here.
+create or replace function booking.caller_id() returns uuid
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select case
+    when booking.caller_claims() ->> 'sub'
+      ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    then (booking.caller_claims() ->> 'sub')::uuid
+  end
+$$;
+
+comment on function booking.caller_id() is 'The signed-in caller: the sub of their token, or null.';
+
+-- Whether the token's bearer sees this tenant's calendars: its staff and admins, and the service.
+create or replace function booking.caller_is_member(p_tenant_id uuid) returns boolean
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select coalesce(
+    booking.caller_role() = 'service_role'
+    or booking.caller_claims() #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
+      in ('admin', 'staff'),
+    false
+  )
+$$;
+
+comment on function booking.caller_is_member(uuid) is
+  'True if the caller''s token is the service''s, or one of the tenant''s staff or admins.';
+
+-- sql/10_foundation/client_address.sql
+
+-- Where a call comes from: the entry of x-forwarded-for that the outermost proxy of ours wrote, the
+-- n-th from the right, n = settings.trusted_proxies. What stands further left is the client's own
+-- word. Null where there is none, or where no proxy is trusted. Reads only; refuses nothing.
+create or replace function booking.client_address() returns inet
+language plpgsql stable parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_entries text[] := regexp_split_to_array(
+    nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-forwarded-for', '\s*,\s*'
+  );
+  v_proxies integer := (select s.trusted_proxies from booking.settings s);
+  v_entry text := v_entries[cardinality(v_entries) - v_proxies + 1];
+  v_address inet;
+begin
+  -- Some proxies add a port (192.0.2.1:4711, [2001:db8::1]:4711), some write an IPv4 address as
+  -- IPv6 (::ffff:192.0.2.1).
+  v_address := coalesce(
+    substring(v_entry from '^(\d+\.\d+\.\d+\.\d+):\d+$'),
+    substring(v_entry from '^\[([0-9a-fA-F:.]+)\](?::\d+)?$'),
+    substring(v_entry from '^[0-9a-fA-F:.]+$')
+  )::inet;
+  return coalesce(substring(host(v_address) from '^::ffff:([0-9.]+)$')::inet, v_address);
+exception when invalid_text_representation then
+  return null;
+end
+$$;
+
+comment on function booking.client_address() is
+  'The caller''s address, as the outermost trusted proxy saw it, or null.';
+
+-- One household is one client: an IPv6 address counts by its /64.
+create or replace function booking.client_network() returns inet
+language sql stable parallel unsafe
+set search_path = ''
+as $$
+  select case
+    when family(a.address) = 6 then network(set_masklen(a.address, 64))
+    else a.address
+  end
+  from booking.client_address() as a(address)
+$$;
+
+comment on function booking.client_network() is
+  'The caller''s address, or of an IPv6 address its /64; null where there is none.';
+
+create or replace function booking.address_hash() returns bytea
+language sql stable parallel unsafe
+set search_path = ''
+as $$
+  select sha256(convert_to(s.hash_salt::text || booking.client_network(), 'UTF8'))
+  from booking.settings s
+$$;
+
+comment on function booking.address_hash() is
+  'The caller''s address (IPv6: its /64) as salted SHA-256, or null.';
+
+-- sql/10_foundation/first_instant.sql
+
+-- The first instant at which the clocks of a zone show a local time. AT TIME ZONE takes the later
+-- of two instants when clocks were put back, which is the rule for working hours; a local date,
+-- though, begins the first time its midnight comes. Locks nothing, refuses nothing. Inlinable on
+-- purpose, hence without a pinned search_path.
+create or replace function booking.first_instant(p_local_time timestamp, p_zone text)
+returns timestamptz
+language sql stable parallel safe
+as $$
+  select case
+    when (earlier.instant at time zone p_zone) = p_local_time
+    then least(earlier.instant, later.instant)
+    else later.instant
+  end
+  from (select p_local_time at time zone p_zone as instant) as later
+  -- As far back as the clocks were put back during the day before.
+  cross join lateral (
+    select later.instant - (
+      ((later.instant - interval '24 hours') at time zone p_zone)
+      + interval '24 hours' - p_local_time
+    ) as instant
+  ) as earlier
+$$;
+
+comment on function booking.first_instant(timestamp, text) is
+  'The first instant at which clocks in the IANA zone show this local time (or, if it is skipped,
+the instant of the change).';
+
+-- sql/10_foundation/iso_time.sql
+
+-- An instant as answers write it: ISO 8601 in UTC, whatever the session's zone; a fraction of a
+-- second only where there is one.
+create or replace function booking.iso_time(p_time timestamptz) returns text
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select (to_jsonb(p_time at time zone 'UTC') #>> '{}') || 'Z'
+$$;
+
+comment on function booking.iso_time(timestamptz) is
+  'The instant in ISO 8601, UTC: 2026-03-02T07:00:00Z.';
+
 -- sql/20_calculator/busy_time.sql
 
 drop function booking.busy_time;
@@ -1259,6 +1413,40 @@ comment on function booking.find_open_slots(
 ) is
   'Up to p_limit slots of a tenant that can be booked now, by start_time and id.';
 
+-- sql/30_slots/lock_calendars.sql
+
+create or replace function booking.lock_calendars(p_tenant_id uuid, p_staff_ids uuid[])
+returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_staff_id uuid;
+begin
+  for v_staff_id in
+    select distinct s.id from unnest(p_staff_ids) as s(id) order by s.id
+  loop
+    update booking.calendars c
+    set revision = c.revision + 1
+    where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id
+      and not booking.is_own_version(c.xmin);
+
+    if not found and not exists (
+      select from booking.calendars c
+      where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id
+    ) then
+      raise exception using
+        errcode = 'foreign_key_violation',
+        message = format('staff_id %s is nobody''s calendar', v_staff_id),
+        hint = 'Insert the staff member first; the calendar comes with them.';
+    end if;
+  end loop;
+end
+$$;
+
+comment on function booking.lock_calendars(uuid, uuid[]) is
+  'Locks these calendars until the transaction ends and raises their revisions, in staff_id order.';
+
 -- sql/30_slots/nightly_refresh.sql
 
 -- The nightly rebuild: each calendar's whole horizon, in a transaction of its own. A night on
@@ -1299,6 +1487,8 @@ comment on procedure booking.nightly_refresh(uuid) is
 outside a transaction block.';
 
 -- sql/30_slots/refresh_around.sql
+
+drop function booking.refresh_around;
 
 -- Refreshes the local dates on which these claims or busy times can make a difference: their own,
 -- in every zone the tenant works in, widened by the longest claim and the longest travel time (a
@@ -1349,6 +1539,67 @@ $$;
 
 comment on function booking.refresh_around(uuid, uuid[], tstzrange[], boolean) is
   'Refreshes p_staff_ids[i] around p_periods[i]; a person may occur several times.';
+
+-- sql/30_slots/refresh_dates.sql
+
+drop function booking.refresh_dates;
+
+-- Refreshes different local dates of different people of one tenant: what a statement changed, one
+-- recalculation per stretch of dates, or one for all where that would be many (a bulk load is one
+-- set-based pass). Locks those calendars, in staff_id order.
+create or replace function booking.refresh_dates(
+  p_tenant_id uuid,
+  p_staff_ids uuid[],
+  p_dates daterange[],
+  p_grid_stands boolean default false
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  c_most_stretches constant integer := 16;
+  v_stretches integer;
+  v_staff_ids uuid[];
+  v_dates daterange;
+begin
+  perform booking.lock_calendars(p_tenant_id, p_staff_ids);
+
+  select count(*) into v_stretches
+  from (
+    select unnest(range_agg(change.dates))
+    from unnest(p_staff_ids, p_dates) as change(staff_id, dates)
+    group by change.staff_id
+  ) as stretch;
+
+  if v_stretches > c_most_stretches then
+    select array_agg(distinct change.staff_id), range_merge(range_agg(change.dates))
+    into v_staff_ids, v_dates
+    from unnest(p_staff_ids, p_dates) as change(staff_id, dates);
+
+    perform booking.refresh_slots(
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1, p_grid_stands
+    );
+    return;
+  end if;
+
+  for v_staff_ids, v_dates in
+    select array_agg(s.staff_id), s.dates
+    from (
+      select change.staff_id, unnest(range_agg(change.dates)) as dates
+      from unnest(p_staff_ids, p_dates) as change(staff_id, dates)
+      group by change.staff_id
+    ) as s
+    group by s.dates
+  loop
+    perform booking.refresh_slots(
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1, p_grid_stands
+    );
+  end loop;
+end
+$$;
+
+comment on function booking.refresh_dates(uuid, uuid[], daterange[], boolean) is
+  'Refreshes p_dates[i] (local dates) of p_staff_ids[i]; a person may occur several times.';
 
 -- sql/30_slots/refresh_horizon.sql
 
@@ -1443,6 +1694,8 @@ comment on function booking.refresh_or_queue(uuid, uuid[], text) is
   'Refreshes up to 20 calendars now, or puts more of them into refresh_queue with the reason.';
 
 -- sql/30_slots/refresh_slots.sql
+
+drop function booking.refresh_slots;
 
 -- Publishing: compares what the calculator says with what is stored and writes only the difference.
 -- Locks the calendars first, in staff_id order; the comparison is a later statement, whose snapshot
@@ -1568,6 +1821,8 @@ comment on function booking.refresh_slots(uuid, uuid[], date, date, boolean) is
 local dates p_from to p_to that are published, and returns how many rows that took.';
 
 -- sql/40_booking/answer.sql
+
+drop function booking.answer;
 
 -- The frame around every function that only reads. The functions in "api" call it with their own
 -- name and their arguments; it counts the call, lets the worker of that name look, makes an answer
@@ -1982,7 +2237,96 @@ $$;
 comment on function booking.create_appointment(booking.availability_slots, bytea, jsonb) is
   'Worker of api.create_appointment: turns the caller''s hold into an appointment, or refuses.';
 
+-- Whether this caller has booked with this key before; tenant null: wherever. Reads only.
+create or replace function booking.was_booked(p_tenant_id uuid, p_key text) returns boolean
+language sql volatile parallel unsafe
+set search_path = ''
+as $$
+  select exists (
+    select from booking.appointments a
+    where a.idempotency_key = p_key and a.customer_id is not distinct from booking.caller_id()
+      and (p_tenant_id is null or a.tenant_id = p_tenant_id)
+  )
+$$;
+
+comment on function booking.was_booked(uuid, text) is
+  'Whether the caller has booked in this tenant (null: in any) with this idempotency_key.';
+
+-- What the customer gets to know. The token is shown here and never again.
+create or replace function booking.booked(p_appointment booking.appointments, p_token text)
+returns jsonb
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'appointment_id', p_appointment.id,
+    'status', p_appointment.status,
+    'start_time', booking.iso_time(p_appointment.start_time),
+    'end_time', booking.iso_time(p_appointment.end_time),
+    'price_cents', p_appointment.price_cents,
+    'currency', p_appointment.currency,
+    'manage_token', p_token,
+    'payment_required', payment.is_due,
+    'payment_due_at', booking.iso_time(p_appointment.payment_due_at),
+    'payment_url', case when payment.is_due then booking.payment_url(p_appointment) end
+  )
+  from (
+    select p_appointment.status = 'pending'
+      and p_appointment.payment_status in ('pending', 'failed') as is_due
+  ) as payment
+$$;
+
+comment on function booking.booked(booking.appointments, text) is
+  'The answer to a booking: the appointment and its manage_token.';
+
+-- sql/40_booking/free_seat.sql
+
+-- The seat to give out: the one that was asked for if it is free, else the lowest free one, else
+-- null. As many live attendees and live holds as there are seats leave none, whatever their numbers
+-- (a lowered capacity is never refilled past). Ask under the calendar's lock. Reads only.
+create or replace function booking.free_seat(
+  p_tenant_id uuid,
+  p_slot_id uuid,
+  p_capacity integer,
+  p_asked_seat integer default null,
+  p_without_appointment_id uuid default null
+) returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_taken integer[] := array(
+    select a.seat
+    from booking.appointments a
+    where a.tenant_id = p_tenant_id and a.slot_id = p_slot_id
+      and a.status <> 'cancelled' and a.id is distinct from p_without_appointment_id
+    union all
+    select h.seat
+    from booking.slot_reservations h
+    where h.tenant_id = p_tenant_id and h.slot_id = p_slot_id
+      and h.expires_at > booking.now()
+  );
+begin
+  if cardinality(v_taken) >= p_capacity then
+    return null;
+  end if;
+
+  return (
+    select s.seat
+    from generate_series(1, p_capacity) as s(seat)
+    where s.seat <> all (v_taken)
+    order by s.seat is distinct from p_asked_seat, s.seat
+    limit 1
+  );
+end
+$$;
+
+comment on function booking.free_seat(uuid, uuid, integer, integer, uuid) is
+  'The asked seat of a slot if it is free, else the lowest free one; null where all are taken.';
+
 -- sql/40_booking/get_available_slots.sql
+
+drop function booking.get_available_slots;
 
 -- The slots of some days, page by page: a page begins after the slot that its token names, so that
 -- what is booked meanwhile moves nothing. Refuses: invalid_request, range_too_large, not_found.
@@ -2024,7 +2368,32 @@ $$;
 comment on function booking.get_available_slots(jsonb) is
   'Worker of api.get_available_slots: slots that can be booked now, of at most 62 days.';
 
+-- sql/40_booking/get_next_available.sql
+
+drop function booking.get_next_available;
+
+-- The first free times from an instant on, over all people or one. Refuses: invalid_request,
+-- not_found. Reads only, in the frame of booking.answer.
+create or replace function booking.get_next_available(p_request jsonb) returns jsonb
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_limit integer := coalesce((p_request ->> 'max_results')::integer, 5);
+  v_from timestamptz := (p_request ->> 'from_time')::timestamptz;
+begin
+  perform booking.require_between('max_results', v_limit, 1, 100);
+  perform booking.require_time('from_time', v_from);
+  return booking.list_slots(p_request, v_from, null, v_limit) - 'next_page_token';
+end
+$$;
+
+comment on function booking.get_next_available(jsonb) is
+  'Worker of api.get_next_available: the first slots that can be booked now, by start_time.';
+
 -- sql/40_booking/list_slots.sql
+
+drop function booking.list_slots;
 
 -- What get_available_slots and get_next_available have in common: which slots are asked for, and
 -- how they are told. tenant_id, staff_id, location_id and appointment_type must name something
@@ -2155,6 +2524,32 @@ comment on function booking.list_slots(jsonb, timestamptz, uuid, integer) is
   'The slots that a request asks for, after the given start and id, and next_page_token where there
 are more than p_limit.';
 
+-- sql/40_booking/offered_type.sql
+
+-- Whether slots of two shapes take the same time; classes never share.
+create or replace function booking.have_same_claims(
+  p_tenant_id uuid,
+  p_shape_id uuid,
+  p_other_shape_id uuid
+) returns boolean
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select exists (
+    select
+    from booking.slot_shapes a
+    join booking.slot_shapes b on b.tenant_id = a.tenant_id
+    where a.tenant_id = p_tenant_id and a.id = p_shape_id and b.id = p_other_shape_id
+      and not a.is_group and not b.is_group
+      and a.duration_minutes = b.duration_minutes
+      and a.buffer_before_minutes = b.buffer_before_minutes
+      and a.buffer_after_minutes = b.buffer_after_minutes
+  )
+$$;
+
+comment on function booking.have_same_claims(uuid, uuid, uuid) is
+  'True for two single shapes of equal duration and buffers.';
+
 -- sql/40_booking/release_unpaid_appointments.sql
 
 -- Cancels appointments that were to be paid by payment_due_at and were not, and returns how many.
@@ -2202,6 +2597,19 @@ $$;
 comment on function booking.release_unpaid_appointments(integer) is
   'Cancels up to p_most_appointments pending appointments whose payment_due_at has passed; returns
 how many.';
+
+-- sql/40_booking/require_slot.sql
+
+create or replace function booking.refuse_taken() returns void
+language sql volatile parallel unsafe
+set search_path = ''
+as $$
+  select booking.refuse(
+    'slot_taken', 'This time is no longer available.', null, 'Choose another time.'
+  )
+$$;
+
+comment on function booking.refuse_taken() is 'Refuses with slot_taken.';
 
 -- sql/40_booking/reschedule_appointment.sql
 
@@ -2347,6 +2755,25 @@ comment on function booking.reschedule_appointment(
   booking.appointments, booking.availability_slots, bytea, jsonb
 ) is
   'Worker of api.reschedule_appointment: moves an appointment to another slot, or refuses.';
+
+-- Where an appointment is now.
+create or replace function booking.moved(p_appointment booking.appointments) returns jsonb
+language sql stable parallel safe
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'appointment_id', p_appointment.id,
+    'slot_id', p_appointment.slot_id,
+    'staff_id', p_appointment.staff_id,
+    'location_id', p_appointment.location_id,
+    'start_time', booking.iso_time(p_appointment.start_time),
+    'end_time', booking.iso_time(p_appointment.end_time),
+    'seat', p_appointment.seat,
+    'message', 'The appointment is at the new time.'
+  )
+$$;
+
+comment on function booking.moved(booking.appointments) is 'The answer to a move.';
 
 -- sql/40_booking/reserve_slot.sql
 
@@ -2562,7 +2989,145 @@ begin
 end
 $$;
 
+-- What happened, for the outbox and the audit trail, whoever wrote it. Events tell of what lies
+-- ahead; an appointment that comes from another system (external_id) has been told of there. Direct
+-- writes leave an audit row here; attempt() writes one itself and says so by booking.is_audited.
+-- Runs as the owner because only the owner writes either table.
+create or replace function booking.appointments_recorded() returns trigger
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_caller_id uuid := booking.caller_id();
+  v_caller_role text := coalesce(booking.caller_role(), session_user);
+  v_address_hash bytea := booking.address_hash();
+  v_before booking.appointments[];
+  v_after booking.appointments[];
+begin
+  if tg_op <> 'INSERT' then
+    v_before := array(select o from old_rows o);
+  end if;
+  if tg_op <> 'DELETE' then
+    v_after := array(select n from changed_rows n);
+  end if;
+
+  with changes as materialized (
+    select
+      coalesce(n.tenant_id, o.tenant_id) as tenant_id,
+      coalesce(n.id, o.id) as appointment_id,
+      coalesce(n.staff_id, o.staff_id) as staff_id,
+      coalesce(n.slot_id, o.slot_id) as slot_id,
+      case
+        when n.id is null then 'delete_appointment'
+        when o.id is null or (o.status = 'cancelled' and n.status <> 'cancelled')
+        then 'create_appointment'
+        when n.status = 'cancelled' and o.status <> 'cancelled' then 'cancel_appointment'
+        when (o.staff_id, o.location_id, o.start_time, o.end_time)
+          is distinct from (n.staff_id, n.location_id, n.start_time, n.end_time)
+        then 'reschedule_appointment'
+        when o.status <> n.status then 'change_status'
+      end as action,
+      o.payment_status <> n.payment_status as is_payment,
+      n.end_time > v_now or o.end_time > v_now as is_ahead,
+      o.id is null and n.external_id is not null as is_imported,
+      o.start_time as old_start_time, o.end_time as old_end_time, o.staff_id as old_staff_id,
+      o.location_id as old_location_id, o.status as old_status, n as row
+    from unnest(v_after) as n
+    full join unnest(v_before) as o on o.tenant_id = n.tenant_id and o.id = n.id
+  ),
+  audited as (
+    insert into booking.audit_log (
+      tenant_id, action, outcome, actor_id, actor_role, address_hash, slot_id, appointment_id,
+      staff_id, details
+    )
+    select c.tenant_id, c.action, 'success', v_caller_id, v_caller_role, v_address_hash, c.slot_id,
+      c.appointment_id, c.staff_id,
+      jsonb_build_object('is_direct', true) || case
+        when c.action = 'change_status'
+        then jsonb_build_object('from', c.old_status, 'to', (c.row).status)
+        else '{}'
+      end
+    from changes c
+    where c.action is not null
+      and coalesce(current_setting('booking.is_audited', true), '') <> 'on'
+  )
+  insert into booking.events (tenant_id, kind, appointment_id, payload)
+  select c.tenant_id, event.kind, c.appointment_id,
+    jsonb_build_object(
+      'status', (c.row).status,
+      'start_time', booking.iso_time((c.row).start_time),
+      'end_time', booking.iso_time((c.row).end_time),
+      'staff_id', (c.row).staff_id,
+      'location_id', (c.row).location_id,
+      'appointment_type_id', (c.row).appointment_type_id,
+      'payment_status', (c.row).payment_status,
+      'price_cents', (c.row).price_cents,
+      'currency', (c.row).currency,
+      'source', (c.row).source
+    ) || case
+      when event.kind = 'moved' then jsonb_build_object('from', jsonb_build_object(
+        'start_time', booking.iso_time(c.old_start_time),
+        'end_time', booking.iso_time(c.old_end_time),
+        'staff_id', c.old_staff_id,
+        'location_id', c.old_location_id
+      ))
+      when event.kind = 'payment'
+      then jsonb_build_object('payment_reference', (c.row).payment_reference)
+      else '{}'
+    end
+  from changes c
+  cross join lateral (
+    select case c.action
+      when 'create_appointment' then case when (c.row).status <> 'cancelled' then 'booked' end
+      when 'reschedule_appointment' then case when (c.row).status <> 'cancelled' then 'moved' end
+      when 'cancel_appointment' then 'cancelled'
+    end as kind
+    where c.is_ahead and not c.is_imported
+    union all
+    select 'payment' where c.is_payment
+  ) as event
+  where event.kind is not null;
+  return null;
+end
+$$;
+
 -- sql/50_triggers/slot_reservations.sql
+
+-- slot_reservations: holds change who may book until when, so the hold columns of the slots they
+-- overlap follow in the same transaction. Whoever deletes holds of a calendar that others may book
+-- in locks it first, or the two wait for each other: a raw DELETE has the hold before the
+-- calendar. Runs as the owner because only the owner writes slots.
+create or replace function booking.slot_reservations_changed() returns trigger
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+as $$
+declare
+  v_rows booking.slot_reservations[];
+  v_tenant_id uuid;
+  v_staff_ids uuid[];
+  v_claims tstzrange[];
+  v_grid_stands boolean;
+begin
+  if tg_op = 'UPDATE' then
+    v_rows := array(select o from old_rows o union all select n from changed_rows n);
+  else
+    v_rows := array(select c from changed_rows c);
+  end if;
+
+  for v_tenant_id, v_staff_ids, v_claims, v_grid_stands in
+    -- A slot that is not available may be there for its hold alone, and go with it.
+    select h.tenant_id, array_agg(h.staff_id), array_agg(h.claim),
+      bool_and(coalesce(s.is_available, true))
+    from unnest(v_rows) as h
+    left join booking.availability_slots s on s.tenant_id = h.tenant_id and s.id = h.slot_id
+    group by h.tenant_id
+  loop
+    perform booking.refresh_around(v_tenant_id, v_staff_ids, v_claims, v_grid_stands);
+  end loop;
+  return null;
+end
+$$;
 
 -- Under the lock: expired holds go before a new one comes, what the shape and type say is filled
 -- in, and a live appointment is refused as it would be by the other side.
@@ -2768,6 +3333,8 @@ drop function booking.lock_customer;
 
 drop function booking.customer_key;
 
+drop function booking.current_slot;
+
 drop function booking.asked_people;
 
 drop function booking.require_travel_time;
@@ -2775,6 +3342,8 @@ drop function booking.require_travel_time;
 drop function booking.work_off_queued;
 
 drop function booking.refresh_queued_calendar;
+
+drop function booking.refresh_holds;
 
 drop function booking.queue_failed;
 
@@ -2787,6 +3356,8 @@ drop function booking.travel_around;
 drop function booking.longest_travel;
 
 drop function booking.day_loads;
+
+drop function booking.booked_time;
 
 drop function booking.barred_period;
 

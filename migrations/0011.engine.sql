@@ -21,6 +21,195 @@ begin
 end
 $$;
 
+-- sql/10_foundation/caller.sql
+
+-- Who is calling: the token's claims, as PostgREST sets them, and nothing else. A setting that was
+-- never set reads as null, one that was set in an earlier transaction as ''. No locks. Every call
+-- asks these several times, and PL/pgSQL keeps its plans where a pinned SQL function plans anew.
+create or replace function booking.caller_claims() returns jsonb
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  return nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+end
+$$;
+
+comment on function booking.caller_claims() is 'The claims of the caller''s token, or null.';
+
+create or replace function booking.caller_role() returns text
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  return booking.caller_claims() ->> 'role';
+end
+$$;
+
+comment on function booking.caller_role() is 'The role that the caller''s token names, or null.';
+
+-- Users are UUIDs; whoever has another subject is nobody here.
+create or replace function booking.caller_id() returns uuid
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_subject text := booking.caller_claims() ->> 'sub';
+begin
+  return case
+    when v_subject ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    then v_subject::uuid
+  end;
+end
+$$;
+
+comment on function booking.caller_id() is 'The signed-in caller: the sub of their token, or null.';
+
+-- Whether the token's bearer sees this tenant's calendars: its staff and admins, and the service.
+create or replace function booking.caller_is_member(p_tenant_id uuid) returns boolean
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_claims jsonb := booking.caller_claims();
+begin
+  return coalesce(
+    v_claims ->> 'role' = 'service_role'
+    or v_claims #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
+      in ('admin', 'staff'),
+    false
+  );
+end
+$$;
+
+comment on function booking.caller_is_member(uuid) is
+  'True if the caller''s token is the service''s, or one of the tenant''s staff or admins.';
+
+-- sql/10_foundation/client_address.sql
+
+-- Where a call comes from: the entry of x-forwarded-for that the outermost proxy of ours wrote, the
+-- n-th from the right, n = settings.trusted_proxies. What stands further left is the client's own
+-- word. Null where there is none, or where no proxy is trusted. Reads only; refuses nothing.
+create or replace function booking.client_address() returns inet
+language plpgsql stable parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_entries text[] := regexp_split_to_array(
+    nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-forwarded-for', '\s*,\s*'
+  );
+  v_entry text;
+  v_address inet;
+begin
+  if v_entries is null then
+    return null;
+  end if;
+  v_entry := v_entries[
+    cardinality(v_entries) - (select s.trusted_proxies from booking.settings s) + 1
+  ];
+
+  -- Some proxies add a port (192.0.2.1:4711, [2001:db8::1]:4711), some write an IPv4 address as
+  -- IPv6 (::ffff:192.0.2.1).
+  v_address := coalesce(
+    substring(v_entry from '^(\d+\.\d+\.\d+\.\d+):\d+$'),
+    substring(v_entry from '^\[([0-9a-fA-F:.]+)\](?::\d+)?$'),
+    substring(v_entry from '^[0-9a-fA-F:.]+$')
+  )::inet;
+  return coalesce(substring(host(v_address) from '^::ffff:([0-9.]+)$')::inet, v_address);
+exception when invalid_text_representation then
+  return null;
+end
+$$;
+
+comment on function booking.client_address() is
+  'The caller''s address, as the outermost trusted proxy saw it, or null.';
+
+-- One household is one client: an IPv6 address counts by its /64.
+create or replace function booking.client_network() returns inet
+language plpgsql stable parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_address inet := booking.client_address();
+begin
+  return case
+    when family(v_address) = 6 then network(set_masklen(v_address, 64))
+    else v_address
+  end;
+end
+$$;
+
+comment on function booking.client_network() is
+  'The caller''s address, or of an IPv6 address its /64; null where there is none.';
+
+create or replace function booking.address_hash() returns bytea
+language plpgsql stable parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_network inet := booking.client_network();
+begin
+  if v_network is null then
+    return null;
+  end if;
+  return (
+    select sha256(convert_to(s.hash_salt::text || v_network, 'UTF8')) from booking.settings s
+  );
+end
+$$;
+
+comment on function booking.address_hash() is
+  'The caller''s address (IPv6: its /64) as salted SHA-256, or null.';
+
+-- sql/10_foundation/first_instant.sql
+
+-- The first instant at which the clocks of a zone show a local time. AT TIME ZONE takes the later
+-- of two instants when clocks were put back, which is the rule for working hours; a local date,
+-- though, begins the first time its midnight comes: as far before the later instant as the clocks
+-- were put back during the day before, if they show the same then.
+--
+-- Locks nothing, refuses nothing. Inlinable on purpose, hence without a pinned search_path and
+-- without a FROM, which would name what is asked for repeatedly and keep it from being inlined.
+create or replace function booking.first_instant(p_local_time timestamp, p_zone text)
+returns timestamptz
+language sql stable parallel safe
+as $$
+  select case
+    when (
+      (p_local_time at time zone p_zone) - (
+        (((p_local_time at time zone p_zone) - interval '24 hours') at time zone p_zone)
+        + interval '24 hours' - p_local_time
+      )
+    ) at time zone p_zone = p_local_time
+    then least(
+      p_local_time at time zone p_zone,
+      (p_local_time at time zone p_zone) - (
+        (((p_local_time at time zone p_zone) - interval '24 hours') at time zone p_zone)
+        + interval '24 hours' - p_local_time
+      )
+    )
+    else p_local_time at time zone p_zone
+  end
+$$;
+
+comment on function booking.first_instant(timestamp, text) is
+  'The first instant at which clocks in the IANA zone show this local time (or, if it is skipped,
+the instant of the change).';
+
+-- sql/10_foundation/iso_time.sql
+
+-- An instant as answers write it: ISO 8601 in UTC, whatever the session's zone; a fraction of a
+-- second only where there is one. Inlinable on purpose, hence without a pinned search_path, and
+-- stable as to_json is: a listing has a thousand of them, and a call would cost more than the rest.
+create or replace function booking.iso_time(p_time timestamptz) returns text
+language sql stable parallel safe
+as $$
+  select btrim(to_json(p_time at time zone 'UTC')::text, '"') || 'Z'
+$$;
+
+comment on function booking.iso_time(timestamptz) is
+  'The instant in ISO 8601, UTC: 2026-03-02T07:00:00Z.';
+
 -- sql/10_foundation/widened.sql
 
 -- A period with as much more on either side. Reads nothing, refuses nothing.
@@ -45,10 +234,15 @@ create or replace function booking.barred_period(
   p_location_id uuid,
   p_other_location_id uuid
 ) returns tstzrange
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select coalesce(
+begin
+  if p_location_id is not distinct from p_other_location_id then
+    return p_claim;
+  end if;
+
+  return coalesce(
     (
       select tstzrange(
         lower(p_claim) - t.minutes_to * interval '1 minute',
@@ -58,12 +252,78 @@ as $$
       where t.location_id = p_location_id and t.other_location_id = p_other_location_id
     ),
     p_claim
-  )
+  );
+end
 $$;
 
 comment on function booking.barred_period(uuid, tstzrange, uuid, uuid) is
   'What a claim at p_location_id leaves no room for at p_other_location_id: the claim, widened by
 the travel times to and from it (rule 4; design, section 4).';
+
+-- sql/20_calculator/booked_time.sql
+
+-- Rule 5: on which local days of each place, as instants, these people have live appointments, and
+-- on which as many as max_appointments_per_day. Attendees of one slot count once; appointments
+-- count wherever they are, and on every local day that they touch. Ask for those whom a limit or a
+-- compact schedule concerns; null is nobody. Reads only; refuses nothing.
+create or replace function booking.booked_time(
+  p_tenant_id uuid,
+  p_staff_ids uuid[],
+  p_period tstzrange,
+  p_without_appointment_id uuid default null
+) returns table (
+  staff_id uuid,
+  location_id uuid,
+  booked_time tstzmultirange,
+  full_time tstzmultirange
+)
+language plpgsql stable parallel safe
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+-- How many rows the functions yield is not to be foreseen.
+set enable_nestloop = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  if p_staff_ids is null then
+    return;
+  end if;
+
+  return query
+  with days as (
+    select b.staff_id, l.id as location_id, zone.name as zone, day::date as local_date,
+      count(distinct b.attendance_id) as booked
+    from booking.busy_time(p_tenant_id, p_staff_ids, p_period, p_without_appointment_id) b
+    cross join booking.locations l
+    join booking.tenants t on t.id = l.tenant_id
+    cross join lateral (select coalesce(l.timezone, t.timezone) as name) as zone
+    cross join lateral generate_series(
+      (b.start_time at time zone zone.name)::date::timestamp,
+      ((b.end_time - interval '1 microsecond') at time zone zone.name)::date::timestamp,
+      interval '1 day'
+    ) as day
+    where b.is_appointment and l.tenant_id = p_tenant_id
+    group by b.staff_id, l.id, zone.name, day
+  )
+  select d.staff_id, d.location_id,
+    range_agg(day.period),
+    range_agg(day.period) filter (where d.booked >= s.max_appointments_per_day)
+  from days d
+  join booking.staff s on s.tenant_id = p_tenant_id and s.id = d.staff_id
+  cross join lateral (
+    select tstzrange(
+      booking.first_instant(d.local_date, d.zone), booking.first_instant(d.local_date + 1, d.zone)
+    ) as period
+  ) as day
+  group by d.staff_id, d.location_id;
+end
+$$;
+
+comment on function booking.booked_time(uuid, uuid[], tstzrange, uuid) is
+  'The local days at each place on which people have live appointments, and those on which they have
+max_appointments_per_day of them (rule 5; design, section 4).';
 
 -- sql/20_calculator/busy_time.sql
 
@@ -196,10 +456,10 @@ drop function booking.calculate_slots;
 -- holds; it writes nothing, locks nothing and refuses nothing.
 --
 --   rule 1  working time    working_time()
---   rule 2  starts          segments, starts
+--   rule 2  starts          series, starts
 --   rule 3  fit             runs: the limit of each series of starts
 --   rule 4  free            piece_busy, slots.is_free
---   rule 5  limits          booked_days, limits, inside_runs
+--   rule 5  limits          booked_time(), slots.is_within_limit, inside_runs
 --   rule 6  bookable        bookable_from, bookable_until
 --
 -- Whoever wants to know of one start, on the grid or not, names it (p_asked_start): then it is
@@ -209,7 +469,8 @@ drop function booking.calculate_slots;
 -- on another's.
 --
 -- One pass over a person's busy time: each piece of working time carries what is busy around it as
--- one multirange, which each of its candidates asks.
+-- one multirange, which each of its candidates asks. Nothing is joined start by start: a series of
+-- starts carries all that its starts need.
 create or replace function booking.calculate_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
@@ -240,13 +501,15 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 -- The planner cannot know how many rows the functions and ranges below yield, expects few, and
--- would compare each piece with each: hash instead.
+-- would compare each piece with each: hash instead, whatever the caller has set for itself.
 set enable_nestloop = off
 set enable_mergejoin = off
+set enable_hashjoin = on
 set jit = off
 as $$
 declare
   v_staff_ids uuid[];
+  v_limited_ids uuid[];
   v_alignment text;
   v_zone text;
   v_horizon_days integer;
@@ -269,12 +532,16 @@ begin
     return;
   end if;
 
-  v_staff_ids := array(
-    select s.id
-    from booking.staff s
-    where s.tenant_id = p_tenant_id and s.is_active
-      and (p_staff_ids is null or s.id = any (p_staff_ids))
-  );
+  select array_agg(s.id),
+    array_agg(s.id) filter (where s.max_appointments_per_day is not null or s.compact_schedule)
+  into v_staff_ids, v_limited_ids
+  from booking.staff s
+  where s.tenant_id = p_tenant_id and s.is_active
+    and (p_staff_ids is null or s.id = any (p_staff_ids));
+
+  if v_staff_ids is null then
+    return;
+  end if;
 
   -- How far around a piece of working time a candidate's claim can reach, and the way from it.
   select
@@ -301,7 +568,7 @@ begin
       o.staff_id, sh.id as shape_id, sh.is_group, t.capacity, sh.duration_minutes,
       sh.duration_minutes * interval '1 minute' as duration,
       sh.buffer_before_minutes * interval '1 minute' as buffer_before,
-      sh.buffer_after_minutes * interval '1 minute' as buffer_after,
+      (sh.duration_minutes + sh.buffer_after_minutes) * interval '1 minute' as claim_end,
       sh.step_minutes * interval '1 minute' as step,
       sh.min_notice_minutes * interval '1 minute' as notice,
       sh.max_advance_days, s.compact_schedule as is_compact
@@ -362,11 +629,12 @@ begin
     select t.location_id, t.other_location_id, t.minutes_to * interval '1 minute' as way_to,
       t.minutes_from * interval '1 minute' as way_from
     from booking.travel_around(p_tenant_id) t
+    where v_longest_travel > interval '0'
   ),
   -- Pieces and busy times meet by (person, day in UTC), which hashes; overlap alone would compare
   -- each with each.
   piece_days as materialized (
-    select c.piece, c.staff_id, c.location_id, day
+    select c.piece, c.staff_id, c.location_id, c.starts_at, c.ends_at, day
     from candidates c
     cross join generate_series(
       date_bin('1 day', c.starts_at - v_longest_before, '2000-01-01 00:00+00'),
@@ -375,7 +643,7 @@ begin
     ) as day
   ),
   busy_days as materialized (
-    select b.staff_id, day, b.period, b.location_id
+    select b.staff_id, day, b.period, b.location_id, b.shape_id
     from busy b
     cross join generate_series(
       date_bin('1 day', greatest(lower(b.period), v_busy_from), '2000-01-01 00:00+00'),
@@ -384,11 +652,14 @@ begin
     ) as day
   ),
   -- Seen from the piece's place: an appointment elsewhere bars the way to and from it, too.
-  -- busy_elsewhere is all but appointments here, with whom a started class cannot overlap (P1).
+  -- busy_elsewhere is all but appointments here, with whom a started class cannot overlap (P1);
+  -- endings are when something ends in the piece, after the way from there.
   piece_busy as (
     select p.piece, range_agg(barred.period) as busy,
       range_agg(barred.period) filter (where b.location_id is distinct from p.location_id)
-        as busy_elsewhere
+        as busy_elsewhere,
+      array_agg(upper(barred.period)) filter (where ending.is_inside) as endings,
+      array_agg(b.shape_id) filter (where ending.is_inside) as ended_shape_ids
     from piece_days p
     join busy_days b on b.staff_id = p.staff_id and b.day = p.day
     left join travel t
@@ -399,171 +670,137 @@ begin
         else tstzrange(lower(b.period) - t.way_to, upper(b.period) + t.way_from)
       end as period
     ) as barred
+    cross join lateral (
+      select v_alignment = 'gapless'
+        and upper(b.period) >= p.starts_at and upper(b.period) < p.ends_at as is_inside
+    ) as ending
     group by p.piece
   ),
   -- Live attendees of slots: they fill a class, and keep its start on the grid.
-  attended as materialized (
-    select b.staff_id, b.location_id, b.shape_id, b.start_time, count(*)::integer as booked
-    from busy b
-    where b.shape_id is not null
-    group by b.staff_id, b.location_id, b.shape_id, b.start_time
-  ),
-  -- Rule 2: where a series of starts begins, and what ends it.
-  origins as (
-    select c.piece, o.shape_id, c.starts_at as origin, c.ends_at as until, true as is_on_grid
-    from candidates c
-    join offers o on o.staff_id = c.staff_id
-    where v_alignment = 'window'
-
-    union all
-
-    -- By the wall clock: anew at each local midnight, and where the zone's offset changes.
-    select c.piece, o.shape_id, s.origin, s.until, true
-    from candidates c
-    join offers o on o.staff_id = c.staff_id
-    cross join booking.clock_segments(c.starts_at, c.ends_at, c.zone, o.step) as s
-    where v_alignment = 'clock'
-
-    union all
-
-    -- Gapless: anew wherever something ends, after the way from there. A class does not move its
-    -- own grid.
-    select g.piece, g.shape_id, g.origin,
-      lead(g.origin, 1, g.ends_at) over (partition by g.piece, g.shape_id order by g.origin),
-      true
+  attended as (
+    select a.piece, a.shape_id, array_agg(a.start_time) as attended_starts,
+      array_agg(a.booked) as booked_at
     from (
-      select c.piece, o.shape_id, c.starts_at as origin, c.ends_at
-      from candidates c
-      join offers o on o.staff_id = c.staff_id
-      where v_alignment = 'gapless'
-      union all
-      select c.piece, o.shape_id, ending.origin, c.ends_at
+      select d.piece, b.shape_id, b.start_time, count(*)::integer as booked
       from busy b
       join piece_days d
-        on d.staff_id = b.staff_id
-        and d.day = date_bin('1 day', upper(b.period), '2000-01-01 00:00+00')
-      join candidates c on c.piece = d.piece
-      join offers o on o.staff_id = c.staff_id
-      left join travel t
-        on t.location_id = b.location_id and t.other_location_id = c.location_id
-      cross join lateral (
-        select upper(b.period) + coalesce(t.way_from, interval '0') + o.buffer_before as origin
-      ) as ending
-      where v_alignment = 'gapless'
-        and upper(b.period) >= c.starts_at and upper(b.period) < c.ends_at
-        and ending.origin < c.ends_at
-        and not (o.is_group and b.is_appointment and b.shape_id is not distinct from o.shape_id)
-    ) as g
-
-    union all
-
-    -- A class that has begun to fill stays, whatever becomes of its grid.
-    select c.piece, o.shape_id, a.start_time, a.start_time + interval '1 microsecond', true
-    from attended a
-    join offers o on o.staff_id = a.staff_id and o.shape_id = a.shape_id and o.is_group
-    join candidates c
-      on c.staff_id = a.staff_id and c.location_id = a.location_id
-      and a.start_time >= c.starts_at and a.start_time < c.ends_at
-
-    union all
-
-    select c.piece, o.shape_id, p_asked_start, p_asked_start + interval '1 microsecond', false
-    from candidates c
-    join offers o on o.staff_id = c.staff_id
-    where p_asked_start >= c.starts_at and p_asked_start < c.ends_at
+        on d.staff_id = b.staff_id and d.location_id = b.location_id
+        and d.day = date_bin('1 day', b.start_time, '2000-01-01 00:00+00')
+        and b.start_time >= d.starts_at and b.start_time < d.ends_at
+      where b.shape_id is not null
+      group by d.piece, b.shape_id, b.start_time
+    ) as a
+    group by a.piece, a.shape_id
   ),
-  -- Rule 5, where somebody has a limit or a compact schedule: on which local days of which place
-  -- there are how many live appointments (attendees of a slot are one), as instants.
-  booked_days as (
-    select b.staff_id, p.location_id, p.zone, day::date as local_date,
-      count(distinct b.attendance_id) as booked
-    from busy b
-    join booking.staff s
-      on s.tenant_id = p_tenant_id and s.id = b.staff_id
-      and (s.max_appointments_per_day is not null or s.compact_schedule)
-    cross join places p
-    cross join lateral generate_series(
-      (b.start_time at time zone p.zone)::date::timestamp,
-      ((b.end_time - interval '1 microsecond') at time zone p.zone)::date::timestamp,
-      interval '1 day'
-    ) as day
-    where b.is_appointment
-    group by b.staff_id, p.location_id, p.zone, day
-  ),
-  limits as materialized (
-    select d.staff_id, d.location_id,
-      range_agg(day.period) as booked_time,
-      range_agg(day.period) filter (where d.booked >= s.max_appointments_per_day) as full_time
-    from booked_days d
-    join booking.staff s on s.tenant_id = p_tenant_id and s.id = d.staff_id
-    cross join lateral (
-      select tstzrange(
-        booking.first_instant(d.local_date, d.zone), booking.first_instant(d.local_date + 1, d.zone)
-      ) as period
-    ) as day
-    group by d.staff_id, d.location_id
-  ),
+  -- Starts that go on from an origin by steps, and all that they need.
   series as materialized (
     select
-      c.staff_id, c.location_id, c.zone, o.shape_id, o.is_group, o.capacity, o.duration_minutes,
-      o.duration, o.buffer_before, o.buffer_after, o.notice, o.max_advance_days,
-      o.step, o.is_compact, l.booked_time, l.full_time,
-      c.first_start, c.end_of_starts, pb.busy, pb.busy_elsewhere,
+      row_number() over () as series,
+      c.staff_id, c.location_id, c.zone,
+      o.shape_id, o.is_group, case when o.is_group then o.capacity else 1 end as capacity,
+      o.duration_minutes, o.duration, o.buffer_before, o.claim_end, o.notice, o.max_advance_days,
+      o.step, o.is_compact, l.booked_time, l.full_time, c.first_start,
+      pb.busy, pb.busy_elsewhere, a.attended_starts, a.booked_at,
       g.origin,
-      least(g.until - interval '1 microsecond', c.run_ends_at - o.duration) as last_start,
+      least(
+        g.until - interval '1 microsecond', c.run_ends_at - o.duration,
+        c.end_of_starts - interval '1 microsecond'
+      ) as last_start,
       c.has_overlaps or o.is_group as may_repeat, g.is_on_grid
-    from origins g
-    join candidates c on c.piece = g.piece
-    join offers o on o.staff_id = c.staff_id and o.shape_id = g.shape_id
-    left join piece_busy pb on pb.piece = g.piece
-    left join limits l on l.staff_id = c.staff_id and l.location_id = c.location_id
+    from candidates c
+    join offers o on o.staff_id = c.staff_id
+    left join piece_busy pb on pb.piece = c.piece
+    left join attended a on a.piece = c.piece and a.shape_id = o.shape_id
+    left join booking.booked_time(
+      p_tenant_id, v_limited_ids, tstzrange(v_busy_from, v_busy_until), p_without_appointment_id
+    ) l on l.staff_id = c.staff_id and l.location_id = c.location_id
+    -- Rule 2: where a series of starts begins, and what ends it.
+    cross join lateral (
+      select c.starts_at as origin, c.ends_at as until, true as is_on_grid
+      where v_alignment = 'window'
+
+      union all
+
+      -- By the wall clock: anew at each local midnight, and where the zone's offset changes.
+      select s.origin, s.until, true
+      from booking.clock_segments(c.starts_at, c.ends_at, c.zone, o.step) as s
+      where v_alignment = 'clock'
+
+      union all
+
+      -- Gapless: anew wherever something ends. A class does not move its own grid.
+      select e.origin, lead(e.origin, 1, c.ends_at) over (order by e.origin), true
+      from (
+        select c.starts_at as origin
+        union all
+        select e.ending + o.buffer_before
+        from unnest(pb.endings, pb.ended_shape_ids) as e(ending, shape_id)
+        where e.ending + o.buffer_before < c.ends_at
+          and not (o.is_group and coalesce(e.shape_id = o.shape_id, false))
+      ) as e
+      where v_alignment = 'gapless'
+
+      union all
+
+      -- A class that has begun to fill stays, whatever becomes of its grid.
+      select attended_start, attended_start + interval '1 microsecond', true
+      from unnest(a.attended_starts) as attended_start
+      where o.is_group
+
+      union all
+
+      select p_asked_start, p_asked_start + interval '1 microsecond', false
+      where p_asked_start >= c.starts_at and p_asked_start < c.ends_at
+    ) as g
   ),
-  starts as not materialized (
-    select s.*, start
-    from series s
-    cross join generate_series(s.origin, s.last_start, s.step) as start
-    where not s.may_repeat
-    union all
-    (
-      select distinct on (s.staff_id, s.location_id, s.shape_id, start) s.*, start
+  -- A start that several series have is in one of them.
+  distinct_starts as (
+    select d.series, array_agg(d.start) as starts
+    from (
+      select distinct on (s.staff_id, s.location_id, s.shape_id, start) s.series, start
       from series s
-      cross join generate_series(s.origin, s.last_start, s.step) as start
+      cross join lateral generate_series(s.origin, s.last_start, s.step) as start
       where s.may_repeat
       order by s.staff_id, s.location_id, s.shape_id, start, s.is_on_grid desc
-    )
+    ) as d
+    group by d.series
+  ),
+  starts as not materialized (
+    select s.*, start.start,
+      coalesce(s.booked_at[array_position(s.attended_starts, start.start)], 0) as booked
+    from series s
+    left join distinct_starts d on d.series = s.series
+    cross join lateral (
+      select generate_series(s.origin, s.last_start, s.step) as start where not s.may_repeat
+      union all
+      select unnest(d.starts)
+    ) as start
+    where start.start >= s.first_start
   ),
   slots as not materialized (
-    select s.*, s.start + s.duration as ends, coalesce(a.booked, 0) as booked,
-      tstzrange(s.start - s.buffer_before, s.start + s.duration + s.buffer_after) as claim,
-      s.is_group and coalesce(a.booked > 0, false) as has_begun,
+    select s.*, s.is_group and s.booked > 0 as has_begun,
+      tstzrange(s.start - s.buffer_before, s.start + s.claim_end) as claim,
       -- Rule 5. A class that somebody attends has its day.
-      case
-        when s.full_time is null then true
-        else s.is_group and coalesce(a.booked > 0, false)
-          or not s.full_time && tstzrange(s.start, s.start + s.duration)
-      end as is_within_limit,
+      s.full_time is null or s.is_group and s.booked > 0
+        or not s.full_time && tstzrange(s.start, s.start + s.duration) as is_within_limit,
       -- Rule 4. A class ignores its own attendees.
       case
-        when s.is_group and a.booked > 0
-        then a.booked < s.capacity and not coalesce(s.busy_elsewhere && tstzrange(
-          s.start - s.buffer_before, s.start + s.duration + s.buffer_after
-        ), false)
-        else not coalesce(s.busy && tstzrange(
-          s.start - s.buffer_before, s.start + s.duration + s.buffer_after
-        ), false)
+        when s.is_group and s.booked > 0
+        then s.booked < s.capacity and not coalesce(
+          s.busy_elsewhere && tstzrange(s.start - s.buffer_before, s.start + s.claim_end), false
+        )
+        else not coalesce(
+          s.busy && tstzrange(s.start - s.buffer_before, s.start + s.claim_end), false
+        )
       end as is_free
     from starts s
-    left join attended a
-      on a.staff_id = s.staff_id and a.location_id = s.location_id
-      and a.shape_id = s.shape_id and a.start_time = s.start
-    where s.start >= s.first_start and s.start < s.end_of_starts
   ),
   -- Compact schedules, on local days with an appointment: the starts inside a run of consecutive
   -- free ones.
-  inside_runs as materialized (
-    select r.staff_id, r.location_id, r.shape_id, r.start
+  inside_runs as (
+    select r.series, array_agg(r.start) as starts
     from (
-      select s.staff_id, s.location_id, s.shape_id, s.start,
+      select s.series, s.start,
         s.is_free and lag(s.is_free) over day and lead(s.is_free) over day as is_inside
       from slots s
       where s.is_compact and s.is_on_grid and s.booked_time @> s.start
@@ -573,28 +810,21 @@ begin
       )
     ) as r
     where r.is_inside
+    group by r.series
   )
   select
-    s.staff_id, s.location_id, s.shape_id, s.start, s.ends, s.duration_minutes, s.claim,
-    case when s.is_group then s.capacity else 1 end,
-    s.booked, s.is_free, s.is_within_limit,
-    s.is_free and s.is_within_limit and not s.is_inside,
+    s.staff_id, s.location_id, s.shape_id, s.start, s.start + s.duration, s.duration_minutes,
+    s.claim, s.capacity, s.booked, s.is_free, s.is_within_limit,
+    s.is_free and s.is_within_limit and not (
+      s.is_compact and s.is_on_grid and not s.has_begun
+      and coalesce(s.start = any (r.starts), false)
+    ),
     -- Rule 6.
     booking.bookable_from(s.start, s.max_advance_days, s.zone, v_zone, v_horizon_days),
     s.start - s.notice,
     s.is_on_grid
-  from (
-    select s.*, false as is_inside
-    from slots s
-    where not s.is_compact
-    union all
-    select s.*, r.start is not null and s.is_on_grid and not s.has_begun
-    from slots s
-    left join inside_runs r
-      on r.staff_id = s.staff_id and r.location_id = s.location_id
-      and r.shape_id = s.shape_id and r.start = s.start
-    where s.is_compact
-  ) as s;
+  from slots s
+  left join inside_runs r on r.series = s.series;
 end
 $$;
 
@@ -727,15 +957,11 @@ drop function booking.expected_slots;
 --
 -- Expired holds that no writer has deleted yet still count: the result follows the rows alone, and
 -- readers compare reserved_until with the clock.
---
--- Holds never move a grid (rule 2): where nothing but holds has changed, p_grid_stands takes the
--- slots as they are stored and asks only for their hold columns.
 create or replace function booking.expected_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
   p_to date,
-  p_grid_stands boolean default false,
   p_beyond boolean default false,
   p_shape_ids uuid[] default null
 ) returns table (
@@ -762,6 +988,7 @@ set enable_seqscan = off
 -- As in calculate_slots: how many rows the functions yield is not to be foreseen.
 set enable_nestloop = off
 set enable_mergejoin = off
+set enable_hashjoin = on
 set jit = off
 as $$
 declare
@@ -788,28 +1015,7 @@ begin
   edges as (
     select min(b.first_start) as first_start, max(b.end_of_starts) as end_of_starts from bounds b
   ),
-  grid as (
-    select s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes,
-      s.claim, s.capacity, s.is_available, s.bookable_from, s.bookable_until
-    from booking.calculate_slots(
-      p_tenant_id, p_staff_ids, v_from, v_to, null, null, p_shape_ids
-    ) s
-    join bounds b
-      on b.staff_id = s.staff_id and b.location_id = s.location_id
-      and s.start_time >= b.first_start and s.start_time < b.end_of_starts
-    where not p_grid_stands
-    union all
-    select s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes,
-      s.claim, s.capacity, s.is_available, s.bookable_from, s.bookable_until
-    from booking.availability_slots s
-    join bounds b
-      on b.staff_id = s.staff_id and b.location_id = s.location_id
-      and s.start_time >= b.first_start and s.start_time < b.end_of_starts
-    where p_grid_stands and s.tenant_id = p_tenant_id and s.staff_id = any (p_staff_ids)
-      and s.start_time >= (select e.first_start from edges e)
-      and s.start_time < (select e.end_of_starts from edges e)
-  ),
-  appointed as materialized (
+  appointed as (
     select a.staff_id, a.location_id, a.shape_id, a.start_time,
       count(*)::integer as booked, (array_agg(a.id order by a.id))[1] as appointment_id
     from booking.appointments a
@@ -827,13 +1033,9 @@ begin
     join booking.slot_shapes sh on sh.tenant_id = h.tenant_id and sh.id = h.shape_id
     where h.tenant_id = p_tenant_id and h.staff_id = any (p_staff_ids)
   ),
+  -- Slots that somebody attends or holds, on the grid or not.
   named as (
-    select a.staff_id, a.location_id, a.shape_id, a.start_time from appointed a
-    union
-    select h.staff_id, h.location_id, h.shape_id, h.start_time from holds h
-  ),
-  kept as (
-    select n.staff_id, n.location_id, n.shape_id, n.start_time, sh.duration_minutes,
+    select n.*, sh.duration_minutes, sh.is_group,
       n.start_time + sh.duration_minutes * interval '1 minute' as end_time,
       booking.claim_of(
         n.start_time, n.start_time + sh.duration_minutes * interval '1 minute',
@@ -844,29 +1046,31 @@ begin
         n.start_time, sh.max_advance_days, b.zone, b.tenant_zone, b.booking_horizon_days
       ) as bookable_from,
       n.start_time - sh.min_notice_minutes * interval '1 minute' as bookable_until
-    from named n
-    join bounds b
-      on b.staff_id = n.staff_id and b.location_id = n.location_id
-      and n.start_time >= b.first_start and n.start_time < b.end_of_starts
+    from (
+      select coalesce(a.staff_id, h.staff_id) as staff_id,
+        coalesce(a.location_id, h.location_id) as location_id,
+        coalesce(a.shape_id, h.shape_id) as shape_id,
+        coalesce(a.start_time, h.start_time) as start_time,
+        coalesce(a.booked, 0) as booked, a.appointment_id,
+        coalesce(h.seats, 0) as seats, h.own_expiries
+      from appointed a
+      full join (
+        select o.staff_id, o.location_id, o.shape_id, o.start_time,
+          count(*)::integer as seats, array_agg(o.expires_at order by o.expires_at) as own_expiries
+        from holds o
+        group by o.staff_id, o.location_id, o.shape_id, o.start_time
+      ) as h
+        on h.staff_id = a.staff_id and h.location_id = a.location_id
+        and h.shape_id = a.shape_id and h.start_time = a.start_time
+    ) as n
+    join bounds b on b.staff_id = n.staff_id and b.location_id = n.location_id
     join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = n.shape_id
     left join booking.appointment_types t
       on t.tenant_id = p_tenant_id and t.id = sh.group_type_id
-    where not exists (
-      select from grid g
-      where g.staff_id = n.staff_id and g.location_id = n.location_id
-        and g.shape_id = n.shape_id and g.start_time = n.start_time
-    )
-  ),
-  slots as (
-    select g.* from grid g
-    union all
-    select k.staff_id, k.location_id, k.shape_id, k.start_time, k.end_time, k.duration_minutes,
-      k.claim, k.capacity, false, k.bookable_from, k.bookable_until
-    from kept k
   ),
   -- Rule 4: holds, as they bar each place.
   seen_holds as (
-    select h.*, b.location_id as seen_from, case
+    select h.staff_id, b.location_id, h.slot_id, h.session_hash, h.expires_at, case
       when t.location_id is null then h.claim
       else tstzrange(
         lower(h.claim) - t.minutes_to * interval '1 minute',
@@ -877,22 +1081,6 @@ begin
     join bounds b on b.staff_id = h.staff_id
     left join booking.travel_around(p_tenant_id) t
       on t.location_id = h.location_id and t.other_location_id = b.location_id
-  ),
-  held as (
-    select s.staff_id, s.location_id, s.shape_id, s.start_time,
-      count(*) filter (where own.is_own)::integer as seats,
-      array_agg(h.expires_at order by h.expires_at) filter (where own.is_own) as own_expiries,
-      max(h.expires_at) filter (where not own.is_own) as others_expire_at,
-      case when count(distinct h.session_hash) = 1 then (array_agg(h.session_hash))[1] end
-        as session_hash
-    from seen_holds h
-    join slots s
-      on s.staff_id = h.staff_id and s.location_id = h.seen_from and s.claim && h.barred
-    cross join lateral (
-      select h.location_id = s.location_id and h.shape_id = s.shape_id
-        and h.start_time = s.start_time as is_own
-    ) as own
-    group by s.staff_id, s.location_id, s.shape_id, s.start_time
   ),
   -- Rule 5: the local days that holds touch, for people with a day limit, and how many of them such
   -- a day has room for. Holds of one slot are one, until the last of them expires, and none where
@@ -927,61 +1115,107 @@ begin
     )
     group by h.staff_id, b.location_id, day.period, h.slot_id, s.max_appointments_per_day
   ),
-  full_until as (
-    select s.staff_id, s.location_id, s.shape_id, s.start_time, max(last.expires_at) as expires_at
-    from slots s
-    join (
-      select distinct d.staff_id, d.location_id, d.period, d.room from held_days d where d.room > 0
-    ) as day
-      on day.staff_id = s.staff_id and day.location_id = s.location_id
-      and tstzrange(s.start_time, s.end_time) && day.period
-    cross join lateral (
-      select d.expires_at
-      from held_days d
-      where d.staff_id = s.staff_id and d.location_id = s.location_id and d.period = day.period
-        and d.slot_id <> booking.slot_id(
-          p_tenant_id, s.staff_id, s.location_id, s.start_time, s.shape_id
-        )
-      order by d.expires_at desc
-      offset day.room - 1
-      limit 1
-    ) as last
-    group by s.staff_id, s.location_id, s.shape_id, s.start_time
+  -- What each person's slots at a place have to be asked about: mostly nothing.
+  places as materialized (
+    select b.staff_id, b.location_id, b.first_start, b.end_of_starts,
+      h.held_time, h.barred, h.slot_ids, h.session_hashes, h.expiries, d.held_days
+    from bounds b
+    left join (
+      select s.staff_id, s.location_id, range_agg(s.barred) as held_time,
+        array_agg(s.barred) as barred, array_agg(s.slot_id) as slot_ids,
+        array_agg(s.session_hash) as session_hashes, array_agg(s.expires_at) as expiries
+      from seen_holds s
+      group by s.staff_id, s.location_id
+    ) as h on h.staff_id = b.staff_id and h.location_id = b.location_id
+    left join (
+      select f.staff_id, f.location_id, range_agg(f.period) as held_days
+      from held_days f
+      where f.room > 0
+      group by f.staff_id, f.location_id
+    ) as d on d.staff_id = b.staff_id and d.location_id = b.location_id
+  ),
+  slots as (
+    select
+      coalesce(g.staff_id, n.staff_id) as staff_id,
+      coalesce(g.location_id, n.location_id) as location_id,
+      coalesce(g.shape_id, n.shape_id) as shape_id,
+      coalesce(g.start_time, n.start_time) as start_time,
+      coalesce(g.end_time, n.end_time) as end_time,
+      coalesce(g.duration_minutes, n.duration_minutes) as duration_minutes,
+      coalesce(g.claim, n.claim) as claim,
+      coalesce(g.capacity, n.capacity) as capacity,
+      coalesce(g.is_available, false) as is_available,
+      case when g.staff_id is null then n.bookable_from else g.bookable_from end as bookable_from,
+      coalesce(g.bookable_until, n.bookable_until) as bookable_until,
+      n.is_group, n.appointment_id, n.own_expiries,
+      coalesce(n.booked, 0) as booked, coalesce(n.seats, 0) as seats
+    from booking.calculate_slots(
+      p_tenant_id, p_staff_ids, v_from, v_to, null, null, p_shape_ids
+    ) g
+    full join named n
+      on n.staff_id = g.staff_id and n.location_id = g.location_id
+      and n.shape_id = g.shape_id and n.start_time = g.start_time
   )
   select
     s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes, s.claim,
-    s.capacity,
-    greatest(s.capacity - coalesce(a.booked, 0) - coalesce(h.seats, 0), 0),
+    s.capacity, greatest(s.capacity - s.booked - s.seats, 0),
     s.is_available, s.bookable_from, s.bookable_until,
     -- Free again once the holds of other slots are gone, or leave room on its day (a class that
     -- somebody attends has its day), and, where attendees and holds fill it, as many of its own as
     -- leave one seat.
     greatest(
-      h.others_expire_at,
-      case when not (sh.is_group and coalesce(a.booked, 0) > 0) then f.expires_at end,
+      case when p.held_time && s.claim then (
+        select max(h.expires_at)
+        from unnest(p.barred, p.slot_ids, p.expiries) as h(barred, slot_id, expires_at)
+        where h.barred && s.claim and h.slot_id <> booking.slot_id(
+          p_tenant_id, s.staff_id, s.location_id, s.start_time, s.shape_id
+        )
+      ) end,
       case
-        when coalesce(a.booked, 0) + h.seats >= s.capacity
-        then h.own_expiries[least(h.seats, h.seats + coalesce(a.booked, 0) - s.capacity + 1)]
+        when p.held_days && tstzrange(s.start_time, s.end_time)
+          and not coalesce(s.is_group and s.booked > 0, false)
+        then (
+          select max(last.expires_at)
+          from (
+            select distinct d.period, d.room
+            from held_days d
+            where d.staff_id = s.staff_id and d.location_id = s.location_id and d.room > 0
+              and d.period && tstzrange(s.start_time, s.end_time)
+          ) as day
+          cross join lateral (
+            select d.expires_at
+            from held_days d
+            where d.staff_id = s.staff_id and d.location_id = s.location_id
+              and d.period = day.period
+              and d.slot_id <> booking.slot_id(
+                p_tenant_id, s.staff_id, s.location_id, s.start_time, s.shape_id
+              )
+            order by d.expires_at desc
+            offset day.room - 1
+            limit 1
+          ) as last
+        )
+      end,
+      case
+        when s.seats > 0 and s.booked + s.seats >= s.capacity
+        then s.own_expiries[least(s.seats, s.seats + s.booked - s.capacity + 1)]
       end
     ),
-    h.session_hash,
-    case when not sh.is_group then a.appointment_id end
+    case when p.held_time && s.claim then (
+      select case when count(distinct h.session_hash) = 1 then (array_agg(h.session_hash))[1] end
+      from unnest(p.barred, p.session_hashes) as h(barred, session_hash)
+      where h.barred && s.claim
+    ) end,
+    case when not s.is_group then s.appointment_id end
   from slots s
-  join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = s.shape_id
-  left join appointed a
-    on a.staff_id = s.staff_id and a.location_id = s.location_id
-    and a.shape_id = s.shape_id and a.start_time = s.start_time
-  left join held h
-    on h.staff_id = s.staff_id and h.location_id = s.location_id
-    and h.shape_id = s.shape_id and h.start_time = s.start_time
-  left join full_until f
-    on f.staff_id = s.staff_id and f.location_id = s.location_id
-    and f.shape_id = s.shape_id and f.start_time = s.start_time;
+  join places p
+    on p.staff_id = s.staff_id and p.location_id = s.location_id
+    and s.start_time >= p.first_start and s.start_time < p.end_of_starts;
 end
 $$;
 
 comment on function booking.expected_slots(
-  uuid, uuid[], date, date, boolean, boolean, uuid[]
+  uuid, uuid[], date, date, boolean, uuid[]
 ) is
   'What availability_slots must hold for these people and local dates (null: no bound), hold columns
 included; nothing before a location''s today or after a calendar''s materialized_until. p_beyond:
@@ -1443,12 +1677,16 @@ rows that decided.';
 
 -- How far around a claim travel can matter. Reads only, refuses nothing.
 create or replace function booking.longest_travel(p_tenant_id uuid) returns interval
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select coalesce(max(t.minutes), 0) * interval '1 minute'
-  from booking.travel_times t
-  where t.tenant_id = p_tenant_id
+begin
+  return (
+    select coalesce(max(t.minutes), 0) * interval '1 minute'
+    from booking.travel_times t
+    where t.tenant_id = p_tenant_id
+  );
+end
 $$;
 
 comment on function booking.longest_travel(uuid) is
@@ -1527,9 +1765,17 @@ create or replace function booking.travel_around(p_tenant_id uuid) returns table
   minutes_from integer,
   minutes_to integer
 )
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
+begin
+  -- Most tenants have one place, or places without a way between them.
+  perform from booking.travel_times t where t.tenant_id = p_tenant_id;
+  if not found then
+    return;
+  end if;
+
+  return query
   select p.here, p.there,
     coalesce(own.minutes, back.minutes), coalesce(back.minutes, own.minutes)
   from (
@@ -1546,7 +1792,8 @@ as $$
     and own.from_location_id = p.here and own.to_location_id = p.there
   left join booking.travel_times back
     on back.tenant_id = p_tenant_id
-    and back.from_location_id = p.there and back.to_location_id = p.here
+    and back.from_location_id = p.there and back.to_location_id = p.here;
+end
 $$;
 
 comment on function booking.travel_around(uuid) is
@@ -1611,6 +1858,13 @@ as $$
 declare
   v_reach interval := booking.longest_travel(p_tenant_id);
 begin
+  perform
+  from booking.slot_reservations h
+  where h.tenant_id = p_tenant_id and h.staff_id = any (p_staff_ids);
+  if not found then
+    return;
+  end if;
+
   with near as materialized (
     select h.id, h.staff_id, h.location_id, h.slot_id, h.seat, h.claim
     from booking.slot_reservations h
@@ -1760,6 +2014,7 @@ create or replace function booking.find_open_slots(
 )
 language plpgsql stable parallel safe
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 set jit = off
 as $$
 declare
@@ -1767,6 +2022,7 @@ declare
   v_now timestamptz := booking.now();
   v_from timestamptz;
   v_until timestamptz;
+  v_unpublished_date date;
   v_published_until timestamptz;
   v_zones text[];
   v_people integer;
@@ -1780,33 +2036,34 @@ declare
   v_found bigint;
   v_left integer := p_limit;
 begin
-  select
-    greatest(v_now, p_after_start, min(booking.first_instant(p_first_date, z.zone))),
-    least(
-      max(booking.first_instant(p_last_date + 1, z.zone)),
-      max(booking.first_instant(z.today + t.booking_horizon_days + 1, z.zone))
-    ),
-    array_agg(distinct z.zone)
-  into v_from, v_until, v_zones
-  from booking.locations l
-  join booking.tenants t on t.id = l.tenant_id
-  cross join lateral (
-    select coalesce(l.timezone, t.timezone) as zone,
-      (v_now at time zone coalesce(l.timezone, t.timezone))::date as today
-  ) as z
-  where l.tenant_id = p_tenant_id;
-
-  -- Up to here everybody's slots are published.
-  select min(booking.first_instant(c.materialized_until + 1, z.zone)), count(distinct c.staff_id)
-  into v_published_until, v_people
+  -- Whose slots, and the first date on which not everybody's are published.
+  select min(c.materialized_until) + 1, count(*)
+  into v_unpublished_date, v_people
   from booking.calendars c
   join booking.staff s on s.tenant_id = c.tenant_id and s.id = c.staff_id and s.is_active
-  cross join unnest(v_zones) as z(zone)
   where c.tenant_id = p_tenant_id and (p_staff_ids is null or c.staff_id = any (p_staff_ids));
 
   if v_people = 0 then
     return;
   end if;
+
+  select
+    greatest(v_now, p_after_start, min(booking.first_instant(p_first_date, z.zone))),
+    least(
+      max(booking.first_instant(p_last_date + 1, z.zone)),
+      max(booking.first_instant(
+        (v_now at time zone z.zone)::date + z.booking_horizon_days + 1, z.zone
+      ))
+    ),
+    min(booking.first_instant(v_unpublished_date, z.zone)),
+    array_agg(z.zone)
+  into v_from, v_until, v_published_until, v_zones
+  from (
+    select distinct coalesce(l.timezone, t.timezone) as zone, t.booking_horizon_days
+    from booking.locations l
+    join booking.tenants t on t.id = l.tenant_id
+    where l.tenant_id = p_tenant_id
+  ) as z;
 
   return query
   select *
@@ -1818,6 +2075,9 @@ begin
   v_left := v_left - v_found;
 
   v_from := greatest(v_from, v_published_until);
+  if v_left = 0 or v_from >= v_until then
+    return;
+  end if;
   v_shapes := coalesce(cardinality(p_shape_ids), (
     select count(distinct y.shape_id)
     from booking.appointment_types y
@@ -1864,7 +2124,7 @@ begin
         e.staff_id, e.location_id, e.shape_id, e.start_time, e.end_time, e.duration_minutes,
         greatest(e.seats_left, 1)
       from booking.expected_slots(
-        p_tenant_id, v_staff_ids, v_first_date, v_last_date, false, true, p_shape_ids
+        p_tenant_id, v_staff_ids, v_first_date, v_last_date, true, p_shape_ids
       ) e
       where e.start_time >= v_from and e.start_time < v_chunk_until
         and (p_location_id is null or e.location_id = p_location_id)
@@ -1899,8 +2159,13 @@ row without id says by start_time where the search ended.';
 -- do not filter. p_first_date to p_last_date are local dates of each slot's place (null: no bound);
 -- p_after_start and p_after_id are the last slot of the page before.
 --
--- One scan of the index by tenant (and person) and start, which stops after p_limit; planned anew
--- each time, because which index that is depends on what is asked. Reads only, refuses nothing.
+-- One scan of an index in the order of starts, which stops after p_limit: that of the tenant, or
+-- where one person is asked for that of the person. One statement for each, planned once a session,
+-- because planning takes longer than most answers: so its conditions are written to be cheap with
+-- any arguments. "in (…) is true" is asked of a hash table that is made at the first row, where a
+-- join could be put in the wrong order, and would sort what comes in order already.
+--
+-- Reads only, refuses nothing.
 create or replace function booking.find_published_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
@@ -1925,42 +2190,78 @@ create or replace function booking.find_published_slots(
 )
 language plpgsql stable parallel safe
 set search_path = ''
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
 -- Few rows are expected of the joins, many come: without this the planner sorts them all.
 set enable_sort = off
 set jit = off
 as $$
 declare
   v_now timestamptz := booking.now();
-  v_staff_id uuid := case when cardinality(p_staff_ids) = 1 then p_staff_ids[1] end;
 begin
-  return query
-  select s.id, s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time,
-    s.duration_minutes, greatest(s.seats_left, 1)
-  from booking.availability_slots s
-  join booking.staff p on p.tenant_id = s.tenant_id and p.id = s.staff_id
-  join booking.locations l on l.tenant_id = s.tenant_id and l.id = s.location_id
-  join booking.tenants t on t.id = s.tenant_id
-  where s.tenant_id = p_tenant_id
-    and (v_staff_id is null or s.staff_id = v_staff_id)
-    and (p_staff_ids is null or s.staff_id = any (p_staff_ids))
-    and (p_location_id is null or s.location_id = p_location_id)
-    and (p_shape_ids is null or s.shape_id = any (p_shape_ids))
-    -- For the index; each place's own dates are asked of the rows that it finds.
-    and s.start_time >= p_from and s.start_time < p_until
-    and (p_after_id is null or (s.start_time, s.id) > (p_after_start, p_after_id))
-    and s.is_available
-    and s.bookable_until > v_now
-    and (s.bookable_from is null or s.bookable_from <= v_now)
-    and (s.reserved_until is null or s.reserved_until <= v_now)
-    and t.is_active and p.is_active and l.is_active
-    and (
-      p_first_date is null
-      or (s.start_time at time zone coalesce(l.timezone, t.timezone))::date
-        between p_first_date and p_last_date
-    )
-  order by s.start_time, s.id
-  limit p_limit;
+  if cardinality(p_staff_ids) = 1 then
+    return query
+    select s.id, s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time,
+      s.duration_minutes, greatest(s.seats_left, 1)
+    from booking.availability_slots s
+    join booking.locations l on l.tenant_id = s.tenant_id and l.id = s.location_id
+    join booking.tenants t on t.id = s.tenant_id
+    where s.tenant_id = p_tenant_id
+      and s.staff_id = p_staff_ids[1]
+      and (
+        select p.is_active
+        from booking.staff p
+        where p.tenant_id = p_tenant_id and p.id = p_staff_ids[1]
+      )
+      and (p_location_id is null or s.location_id = p_location_id)
+      and (p_shape_ids is null or s.shape_id = any (p_shape_ids))
+      -- For the index; each place's own dates are asked of the rows that it finds.
+      and s.start_time >= p_from and s.start_time < p_until
+      and (p_after_id is null or (s.start_time, s.id) > (p_after_start, p_after_id))
+      and s.is_available
+      and s.bookable_until > v_now
+      and (s.bookable_from is null or s.bookable_from <= v_now)
+      and (s.reserved_until is null or s.reserved_until <= v_now)
+      and t.is_active and l.is_active
+      and (
+        p_first_date is null
+        or (s.start_time at time zone coalesce(l.timezone, t.timezone))::date
+          between p_first_date and p_last_date
+      )
+    order by s.start_time, s.id
+    limit p_limit;
+  else
+    return query
+    select s.id, s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time,
+      s.duration_minutes, greatest(s.seats_left, 1)
+    from booking.availability_slots s
+    join booking.locations l on l.tenant_id = s.tenant_id and l.id = s.location_id
+    join booking.tenants t on t.id = s.tenant_id
+    where s.tenant_id = p_tenant_id
+      and (
+        s.staff_id in (
+          select p.id
+          from booking.staff p
+          where p.tenant_id = p_tenant_id and p.is_active
+            and (p_staff_ids is null or p.id in (select unnest(p_staff_ids)))
+        )
+      ) is true
+      and (p_location_id is null or s.location_id = p_location_id)
+      and (p_shape_ids is null or s.shape_id = any (p_shape_ids))
+      and s.start_time >= p_from and s.start_time < p_until
+      and (p_after_id is null or (s.start_time, s.id) > (p_after_start, p_after_id))
+      and s.is_available
+      and s.bookable_until > v_now
+      and (s.bookable_from is null or s.bookable_from <= v_now)
+      and (s.reserved_until is null or s.reserved_until <= v_now)
+      and t.is_active and l.is_active
+      and (
+        p_first_date is null
+        or (s.start_time at time zone coalesce(l.timezone, t.timezone))::date
+          between p_first_date and p_last_date
+      )
+    order by s.start_time, s.id
+    limit p_limit;
+  end if;
 end
 $$;
 
@@ -1968,6 +2269,44 @@ comment on function booking.find_published_slots(
   uuid, uuid[], uuid, uuid[], date, date, timestamptz, uuid, timestamptz, timestamptz, integer
 ) is
   'Up to p_limit published slots of a tenant that can be booked now, by start_time and id.';
+
+-- sql/30_slots/lock_calendars.sql
+
+create or replace function booking.lock_calendars(p_tenant_id uuid, p_staff_ids uuid[])
+returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_staff_ids uuid[] := p_staff_ids;
+  v_staff_id uuid;
+begin
+  -- One person is the rule, and in order.
+  if cardinality(v_staff_ids) is distinct from 1 then
+    v_staff_ids := array(select distinct s.id from unnest(p_staff_ids) as s(id) order by s.id);
+  end if;
+
+  foreach v_staff_id in array v_staff_ids loop
+    update booking.calendars c
+    set revision = c.revision + 1
+    where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id
+      and not booking.is_own_version(c.xmin);
+
+    if not found and not exists (
+      select from booking.calendars c
+      where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id
+    ) then
+      raise exception using
+        errcode = 'foreign_key_violation',
+        message = format('staff_id %s is nobody''s calendar', v_staff_id),
+        hint = 'Insert the staff member first; the calendar comes with them.';
+    end if;
+  end loop;
+end
+$$;
+
+comment on function booking.lock_calendars(uuid, uuid[]) is
+  'Locks these calendars until the transaction ends and raises their revisions, in staff_id order.';
 
 -- sql/30_slots/nightly_refresh.sql
 
@@ -2086,21 +2425,23 @@ comment on function booking.queue_failed(uuid, uuid, text, text) is
 
 -- sql/30_slots/refresh_around.sql
 
+drop function booking.refresh_around;
+
 -- Refreshes the local dates on which these claims or busy times can make a difference: their own,
 -- in every zone the tenant works in, widened by the longest claim and the longest travel time (a
 -- slot that overlaps them may begin that much earlier), and one day more on either side, because
--- overnight pieces of working time hang their grid on the date before. Where only holds have
--- changed (p_grid_stands) no grid moves, and the dates that they overlap are enough, unless
--- somebody has a day limit: then a slot of the night before may end on a day that is full. Locks
--- those calendars.
+-- overnight pieces of working time hang their grid on the date before. Locks those calendars.
 create or replace function booking.refresh_around(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_periods tstzrange[],
-  p_grid_stands boolean default false
+  p_periods tstzrange[]
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
+-- Planned once a session: to plan costs more than what is planned.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 declare
   v_reach interval := booking.longest_travel(p_tenant_id) + make_interval(mins => (
@@ -2108,21 +2449,12 @@ declare
     from booking.appointment_types t
     where t.tenant_id = p_tenant_id
   ));
-  v_more_days integer := case
-    when p_grid_stands and not exists (
-      select
-      from booking.staff s
-      where s.tenant_id = p_tenant_id and s.id = any (p_staff_ids)
-        and s.max_appointments_per_day is not null
-    ) then 0
-    else 1
-  end;
   v_dates daterange[];
 begin
   select array_agg((
     select daterange(
-      min(((lower(p.period) - v_reach) at time zone z.zone)::date) - v_more_days,
-      max(((upper(p.period) + v_reach) at time zone z.zone)::date) + v_more_days,
+      min(((lower(p.period) - v_reach) at time zone z.zone)::date) - 1,
+      max(((upper(p.period) + v_reach) at time zone z.zone)::date) + 1,
       '[]'
     )
     from (
@@ -2136,12 +2468,177 @@ begin
   into v_dates
   from unnest(p_periods) with ordinality as p(period, position);
 
-  perform booking.refresh_dates(p_tenant_id, p_staff_ids, v_dates, p_grid_stands);
+  if cardinality(v_dates) = 1 then
+    perform booking.refresh_slots(
+      p_tenant_id, p_staff_ids, lower(v_dates[1]), upper(v_dates[1]) - 1
+    );
+  else
+    perform booking.refresh_dates(p_tenant_id, p_staff_ids, v_dates);
+  end if;
 end
 $$;
 
-comment on function booking.refresh_around(uuid, uuid[], tstzrange[], boolean) is
+comment on function booking.refresh_around(uuid, uuid[], tstzrange[]) is
   'Refreshes p_staff_ids[i] around p_periods[i]; a person may occur several times.';
+
+-- sql/30_slots/refresh_dates.sql
+
+drop function booking.refresh_dates;
+
+-- Refreshes different local dates of different people of one tenant: what a statement changed, one
+-- recalculation per stretch of dates, or one for all where that would be many (a bulk load is one
+-- set-based pass). Locks those calendars, in staff_id order.
+create or replace function booking.refresh_dates(
+  p_tenant_id uuid,
+  p_staff_ids uuid[],
+  p_dates daterange[]
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  c_most_stretches constant integer := 16;
+  v_stretches integer;
+  v_staff_ids uuid[];
+  v_dates daterange;
+begin
+  perform booking.lock_calendars(p_tenant_id, p_staff_ids);
+
+  select count(*) into v_stretches
+  from (
+    select unnest(range_agg(change.dates))
+    from unnest(p_staff_ids, p_dates) as change(staff_id, dates)
+    group by change.staff_id
+  ) as stretch;
+
+  if v_stretches > c_most_stretches then
+    select array_agg(distinct change.staff_id), range_merge(range_agg(change.dates))
+    into v_staff_ids, v_dates
+    from unnest(p_staff_ids, p_dates) as change(staff_id, dates);
+
+    perform booking.refresh_slots(
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1
+    );
+    return;
+  end if;
+
+  for v_staff_ids, v_dates in
+    select array_agg(s.staff_id), s.dates
+    from (
+      select change.staff_id, unnest(range_agg(change.dates)) as dates
+      from unnest(p_staff_ids, p_dates) as change(staff_id, dates)
+      group by change.staff_id
+    ) as s
+    group by s.dates
+  loop
+    perform booking.refresh_slots(
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1
+    );
+  end loop;
+end
+$$;
+
+comment on function booking.refresh_dates(uuid, uuid[], daterange[]) is
+  'Refreshes p_dates[i] (local dates) of p_staff_ids[i]; a person may occur several times.';
+
+-- sql/30_slots/refresh_holds.sql
+
+-- The hold columns of people's slots around these holds: what changes where nothing but holds has.
+-- Holds never move a grid (rule 2), so the slots are taken as they are stored, and only those are
+-- looked at that the claim of such a hold bars: it overlaps them, or leaves no time to travel
+-- (rule 4). It writes what expected_slots says of them. Not for people with a day limit, whose
+-- holds concern whole days (rule 5), nor for holds whose slot is on the grid no more:
+-- refresh_around does those.
+--
+-- Claims that touch are one stretch, so that no slot is written for each of many holds. Runs under
+-- the calendars' locks, which every writer of a hold has; refuses nothing.
+create or replace function booking.refresh_holds(
+  p_tenant_id uuid,
+  p_staff_ids uuid[],
+  p_location_ids uuid[],
+  p_claims tstzrange[]
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+-- Looks at indexes, whatever was in the tables when the plans were made.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_way interval := booking.longest_travel(p_tenant_id);
+  v_reach interval;
+  v_staff_id uuid;
+  v_location_id uuid;
+  v_claim tstzrange;
+  v_holds booking.slot_reservations[];
+begin
+  -- How far from a claim a slot may begin that it bars.
+  select v_way + interval '1 minute' * max(
+    sh.buffer_before_minutes + sh.duration_minutes + sh.buffer_after_minutes
+  )
+  into v_reach
+  from booking.slot_shapes sh
+  where sh.tenant_id = p_tenant_id;
+
+  for v_staff_id, v_location_id, v_claim in
+    select c.staff_id, c.location_id, unnest(range_agg(c.claim))
+    from unnest(p_staff_ids, p_location_ids, p_claims) as c(staff_id, location_id, claim)
+    group by c.staff_id, c.location_id
+  loop
+    v_holds := array(
+      select h
+      from booking.slot_reservations h
+      where h.tenant_id = p_tenant_id and h.staff_id = v_staff_id
+        and h.claim && booking.widened(v_claim, v_reach + v_way)
+    );
+
+    update booking.availability_slots s
+    set (seats_left, reserved_until, reserved_by_session) = (
+        select greatest(s.capacity - o.booked - o.seats, 0),
+          -- Free again once the holds of other slots are gone and, where attendees and holds fill
+          -- it, as many of its own as leave one seat.
+          greatest(o.others_expire_at, case
+            when o.booked + o.seats >= s.capacity
+            then o.own_expiries[least(o.seats, o.seats + o.booked - s.capacity + 1)]
+          end),
+          o.session_hash
+        from (
+          select
+            -- What is free with one seat has nobody in it.
+            case when s.is_available and s.capacity = 1 then 0 else (
+              select count(*)::integer
+              from booking.appointments a
+              where a.tenant_id = s.tenant_id and a.slot_id = s.id and a.status <> 'cancelled'
+            ) end as booked,
+            count(*) filter (where h.slot_id = s.id)::integer as seats,
+            array_agg(h.expires_at order by h.expires_at) filter (where h.slot_id = s.id)
+              as own_expiries,
+            max(h.expires_at) filter (where h.slot_id <> s.id) as others_expire_at,
+            case when count(distinct h.session_hash) = 1 then (array_agg(h.session_hash))[1] end
+              as session_hash
+          from unnest(v_holds) as h
+          where s.claim && case
+            when v_way = interval '0' then h.claim
+            else booking.barred_period(p_tenant_id, h.claim, h.location_id, s.location_id)
+          end
+        ) as o
+      ),
+      calculated_at = v_now
+    where s.tenant_id = p_tenant_id and s.staff_id = v_staff_id
+      and s.start_time > lower(v_claim) - v_reach and s.start_time < upper(v_claim) + v_reach
+      and s.claim && case
+        when v_way = interval '0' then v_claim
+        else booking.barred_period(p_tenant_id, v_claim, v_location_id, s.location_id)
+      end;
+  end loop;
+end
+$$;
+
+comment on function booking.refresh_holds(uuid, uuid[], uuid[], tstzrange[]) is
+  'Writes the hold columns of the published slots of p_staff_ids[i] that a hold at p_location_ids[i]
+with p_claims[i] bars; a person may occur several times.';
 
 -- sql/30_slots/refresh_horizon.sql
 
@@ -2163,6 +2660,7 @@ set enable_seqscan = off
 set jit = off
 set enable_nestloop = off
 set enable_mergejoin = off
+set enable_hashjoin = on
 as $$
 declare
   v_staff_ids uuid[] := coalesce(p_staff_ids, array(
@@ -2297,16 +2795,17 @@ comment on function booking.work_off_queued(uuid, uuid) is
 
 -- sql/30_slots/refresh_slots.sql
 
+drop function booking.refresh_slots;
+
 -- Publishing: compares what the calculator says with what is stored and writes only the difference.
 -- Locks the calendars first, in staff_id order; the comparison is a later statement, whose snapshot
--- is younger than the lock. Past dates and dates after materialized_until are left alone.
--- p_grid_stands: only holds have changed (see expected_slots).
+-- is younger than the lock. Some people at a time, so that memory is enough for any number. Past
+-- dates and dates after materialized_until are left alone.
 create or replace function booking.refresh_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
   p_to date,
-  p_grid_stands boolean default false,
   out inserted bigint,
   out updated bigint,
   out deleted bigint
@@ -2319,105 +2818,131 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
 set enable_mergejoin = off
+-- Triggers that look into an index for each row set this off, and it would be inherited.
+set enable_hashjoin = on
 set jit = off
+-- A slice of people is joined in memory.
+set work_mem = '32MB'
 as $$
 declare
+  c_people_at_once constant integer := 20;
   v_staff_ids uuid[] := coalesce(p_staff_ids, array(
     select s.id from booking.staff s where s.tenant_id = p_tenant_id
   ));
   v_now timestamptz;
+  v_slice uuid[];
   v_first_start timestamptz;
   v_end_of_starts timestamptz;
+  v_inserted bigint;
+  v_updated bigint;
+  v_deleted bigint;
 begin
   perform booking.lock_calendars(p_tenant_id, v_staff_ids);
   v_now := booking.now();
+  inserted := 0;
+  updated := 0;
+  deleted := 0;
 
-  -- As plain values, so that a calendar's rows are found by index, however many others there are.
-  select min(b.first_start), max(b.end_of_starts)
-  into v_first_start, v_end_of_starts
-  from booking.published_bounds(p_tenant_id, v_staff_ids, p_from, p_to) b;
+  for v_first in 1..cardinality(v_staff_ids) by c_people_at_once loop
+    v_slice := v_staff_ids[v_first:v_first + c_people_at_once - 1];
 
-  with bounds as materialized (
-    select * from booking.published_bounds(p_tenant_id, v_staff_ids, p_from, p_to)
-  ),
-  expected as (
-    select e.*, true as is_expected
-    from booking.expected_slots(p_tenant_id, v_staff_ids, p_from, p_to, p_grid_stands) e
-  ),
-  stored as (
-    select s.*
-    from booking.availability_slots s
-    left join bounds b on b.staff_id = s.staff_id and b.location_id = s.location_id
-    where s.tenant_id = p_tenant_id and s.staff_id = any (v_staff_ids)
-      and s.start_time >= v_first_start and s.start_time < v_end_of_starts
-      -- A location that is no more has no bounds, and no slots either.
-      and (
-        b.staff_id is null or (s.start_time >= b.first_start and s.start_time < b.end_of_starts)
+    -- As plain values, so that a calendar's rows are found by index, however many others there are.
+    select min(b.first_start), max(b.end_of_starts)
+    into v_first_start, v_end_of_starts
+    from booking.published_bounds(p_tenant_id, v_slice, p_from, p_to) b;
+
+    with expected as (
+      select e.*, true as is_expected
+      from booking.expected_slots(p_tenant_id, v_slice, p_from, p_to) e
+    ),
+    stored as (
+      select s.id, s.staff_id, s.location_id, s.shape_id, s.start_time, s.capacity, s.seats_left,
+        s.is_available, s.bookable_from, s.bookable_until, s.reserved_until,
+        s.reserved_by_session, s.appointment_id
+      from booking.availability_slots s
+      where s.tenant_id = p_tenant_id and s.staff_id = any (v_slice)
+        and s.start_time >= v_first_start and s.start_time < v_end_of_starts
+    ),
+    difference as materialized (
+      select e.*, s.id as stored_id, s.staff_id as stored_staff_id,
+        s.location_id as stored_location_id, s.start_time as stored_start_time
+      from expected e
+      full join stored s
+        on s.staff_id = e.staff_id and s.location_id = e.location_id
+        and s.shape_id = e.shape_id and s.start_time = e.start_time
+      where e.is_expected is null
+        or s.id is null
+        or s.is_available <> e.is_available
+        or s.seats_left <> e.seats_left
+        or s.capacity <> e.capacity
+        or s.bookable_until <> e.bookable_until
+        or s.bookable_from is distinct from e.bookable_from
+        or s.reserved_until is distinct from e.reserved_until
+        or s.reserved_by_session is distinct from e.reserved_by_session
+        or s.appointment_id is distinct from e.appointment_id
+    ),
+    gone as (
+      delete from booking.availability_slots s
+      where s.tenant_id = p_tenant_id
+        and s.id = any (array(
+          select d.stored_id
+          from difference d
+          left join booking.published_bounds(p_tenant_id, v_slice, p_from, p_to) b
+            on b.staff_id = d.stored_staff_id and b.location_id = d.stored_location_id
+          where d.is_expected is null
+            -- Each place has its own dates. One that is no more has none, and no slots either.
+            and (
+              b.staff_id is null
+              or (d.stored_start_time >= b.first_start and d.stored_start_time < b.end_of_starts)
+            )
+        ))
+      returning 1
+    ),
+    changed as (
+      update booking.availability_slots s
+      set is_available = d.is_available,
+        seats_left = d.seats_left,
+        capacity = d.capacity,
+        bookable_from = d.bookable_from,
+        bookable_until = d.bookable_until,
+        reserved_until = d.reserved_until,
+        reserved_by_session = d.reserved_by_session,
+        appointment_id = d.appointment_id,
+        calculated_at = v_now
+      from difference d
+      where s.tenant_id = p_tenant_id
+        and s.id = any (array(
+          select c.stored_id from difference c where c.is_expected and c.stored_id is not null
+        ))
+        and s.id = d.stored_id
+      returning 1
+    ),
+    new as (
+      insert into booking.availability_slots (
+        tenant_id, staff_id, location_id, shape_id, start_time, end_time, duration_minutes, claim,
+        capacity, seats_left, is_available, bookable_from, bookable_until, reserved_until,
+        reserved_by_session, appointment_id, calculated_at
       )
-  ),
-  difference as materialized (
-    select e.*, s.id as stored_id
-    from expected e
-    full join stored s
-      on s.staff_id = e.staff_id and s.location_id = e.location_id
-      and s.shape_id = e.shape_id and s.start_time = e.start_time
-    where e.is_expected is null
-      or s.id is null
-      or s.is_available <> e.is_available
-      or s.seats_left <> e.seats_left
-      or s.capacity <> e.capacity
-      or s.bookable_until <> e.bookable_until
-      or s.bookable_from is distinct from e.bookable_from
-      or s.reserved_until is distinct from e.reserved_until
-      or s.reserved_by_session is distinct from e.reserved_by_session
-      or s.appointment_id is distinct from e.appointment_id
-  ),
-  gone as (
-    delete from booking.availability_slots s
-    where s.tenant_id = p_tenant_id
-      and s.id = any (array(select d.stored_id from difference d where d.is_expected is null))
-    returning 1
-  ),
-  changed as (
-    update booking.availability_slots s
-    set is_available = d.is_available,
-      seats_left = d.seats_left,
-      capacity = d.capacity,
-      bookable_from = d.bookable_from,
-      bookable_until = d.bookable_until,
-      reserved_until = d.reserved_until,
-      reserved_by_session = d.reserved_by_session,
-      appointment_id = d.appointment_id,
-      calculated_at = v_now
-    from difference d
-    where s.tenant_id = p_tenant_id
-      and s.id = any (array(
-        select c.stored_id from difference c where c.is_expected and c.stored_id is not null
-      ))
-      and s.id = d.stored_id
-    returning 1
-  ),
-  new as (
-    insert into booking.availability_slots (
-      tenant_id, staff_id, location_id, shape_id, start_time, end_time, duration_minutes, claim,
-      capacity, seats_left, is_available, bookable_from, bookable_until, reserved_until,
-      reserved_by_session, appointment_id, calculated_at
+      select
+        p_tenant_id, d.staff_id, d.location_id, d.shape_id, d.start_time, d.end_time,
+        d.duration_minutes, d.claim, d.capacity, d.seats_left, d.is_available, d.bookable_from,
+        d.bookable_until, d.reserved_until, d.reserved_by_session, d.appointment_id, v_now
+      from difference d
+      where d.stored_id is null
+      order by d.staff_id, d.start_time
+      returning 1
     )
-    select
-      p_tenant_id, d.staff_id, d.location_id, d.shape_id, d.start_time, d.end_time,
-      d.duration_minutes, d.claim, d.capacity, d.seats_left, d.is_available, d.bookable_from,
-      d.bookable_until, d.reserved_until, d.reserved_by_session, d.appointment_id, v_now
-    from difference d
-    where d.stored_id is null
-    order by d.staff_id, d.start_time
-    returning 1
-  )
-  select (select count(*) from new), (select count(*) from changed), (select count(*) from gone)
-  into inserted, updated, deleted;
+    select (select count(*) from new), (select count(*) from changed), (select count(*) from gone)
+    into v_inserted, v_updated, v_deleted;
+
+    inserted := inserted + v_inserted;
+    updated := updated + v_updated;
+    deleted := deleted + v_deleted;
+  end loop;
 end
 $$;
 
-comment on function booking.refresh_slots(uuid, uuid[], date, date, boolean) is
+comment on function booking.refresh_slots(uuid, uuid[], date, date) is
   'Makes availability_slots of these people (null: all) equal to what the calculator says, for the
 local dates p_from to p_to that are published, and returns how many rows that took.';
 
@@ -2498,6 +3023,8 @@ another location (rule 4; design, section 5).';
 
 -- sql/40_booking/answer.sql
 
+drop function booking.answer;
+
 -- The frame around every function that only reads. The functions in "api" call it with their own
 -- name and their arguments; it counts the call, lets the worker of that name look, makes an answer
 -- of what it says or refuses, and tells edges and browsers how long it keeps.
@@ -2508,7 +3035,7 @@ another location (rule 4; design, section 5).';
 -- Runs as the owner because callers may not read what decides (bookable_from, holds, is_active);
 -- each worker asks who is calling where not everyone may know. Locks nothing but the client's row
 -- of rate_limits, where the transaction may write. Leaves no audit row: nothing was attempted.
-create or replace function booking.answer(p_function text, p_request jsonb) returns jsonb
+create or replace function booking.answer(p_function text, p_request jsonb) returns json
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 set lock_timeout = '2s'
@@ -2516,6 +3043,8 @@ as $$
 declare
   v_seconds integer := booking.seconds_to_wait('read');
   v_answer jsonb;
+  -- Of lists, which are long: as text, and copied no more often than need be.
+  v_body text;
   v_code text;
   v_message text;
   v_details text;
@@ -2533,11 +3062,11 @@ begin
         when 'get_tenant' then
           v_answer := booking.get_tenant(p_request);
         when 'get_available_slots' then
-          v_answer := booking.get_available_slots(p_request);
+          v_body := booking.get_available_slots(p_request);
         when 'get_available_times' then
           v_answer := booking.get_available_times(p_request);
         when 'get_next_available' then
-          v_answer := booking.get_next_available(p_request);
+          v_body := booking.get_next_available(p_request);
         when 'get_reservations' then
           v_answer := booking.get_reservations(p_request);
         when 'explain_availability' then
@@ -2565,14 +3094,16 @@ begin
     end;
   end loop;
 
-  v_answer := jsonb_build_object('success', true) || v_answer;
+  if v_body is null then
+    v_body := (jsonb_build_object('success', true) || v_answer)::text;
+  end if;
   if current_setting('request.method', true) in ('GET', 'HEAD') then
     v_cache_control := booking.cache_control((
       select t.cache_seconds
       from booking.tenants t
       where t.id = coalesce(p_request ->> 'tenant_id', v_answer ->> 'id')::uuid
     ));
-    v_etag := format('"%s"', md5(v_answer::text));
+    v_etag := format('"%s"', md5(v_body));
     perform set_config('response.headers', jsonb_build_array(
       jsonb_build_object('Cache-Control', v_cache_control),
       jsonb_build_object('ETag', v_etag)
@@ -2585,7 +3116,7 @@ begin
       return null;
     end if;
   end if;
-  return v_answer;
+  return v_body::json;
 end
 $$;
 
@@ -2669,6 +3200,10 @@ create or replace function booking.attempt(p_action text, p_request jsonb) retur
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 set lock_timeout = '2s'
+-- Plans are made once a session, and not for what they are first asked.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 declare
   c_unknown_tenant constant uuid := uuid '00000000-0000-0000-0000-000000000000';
@@ -2697,26 +3232,28 @@ begin
     return booking.refuse_calls(v_seconds);
   end if;
 
-  v_appointment := booking.find_appointment(v_request);
+  if v_request ->> 'appointment_id' is not null then
+    v_appointment := booking.find_appointment(v_request);
+  end if;
   if v_appointment.tenant_id is not null then
     v_request := v_request || jsonb_build_object('tenant_id', v_appointment.tenant_id);
   end if;
-  v_slot := booking.find_slot(v_request, v_session_hash);
+  if v_request ->> 'slot_id' is not null then
+    v_slot := booking.find_slot(v_request, v_session_hash);
+  end if;
 
-  -- A member's own tenant is known without an appointment or slot; a stranger's word is not.
-  v_tenant_id := coalesce(
-    v_appointment.tenant_id, v_slot.tenant_id,
-    case
-      when booking.caller_is_member((v_request ->> 'tenant_id')::uuid)
-      then (v_request ->> 'tenant_id')::uuid
-    end,
-    -- Whoever reserves a time names a tenant and no slot.
-    (
-      select t.id
+  v_tenant_id := coalesce(v_appointment.tenant_id, v_slot.tenant_id);
+  if v_tenant_id is null then
+    if booking.caller_is_member((v_request ->> 'tenant_id')::uuid) then
+      -- A member's own tenant is known without an appointment or slot; a stranger's word is not.
+      v_tenant_id := (v_request ->> 'tenant_id')::uuid;
+    elsif p_action = 'reserve_time' then
+      -- Whoever reserves a time names a tenant and no slot.
+      select t.id into v_tenant_id
       from booking.tenants t
-      where t.id = (v_request ->> 'tenant_id')::uuid and p_action = 'reserve_time'
-    )
-  );
+      where t.id = (v_request ->> 'tenant_id')::uuid;
+    end if;
+  end if;
 
   -- Tells the triggers that this is no direct write.
   perform set_config('booking.is_audited', 'on', true);
@@ -2865,7 +3402,7 @@ declare
   v_request_hash bytea := sha256(convert_to((p_request - 'tenant_id')::text, 'UTF8'));
   v_token text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
   v_token_hash bytea := sha256(convert_to(v_token, 'UTF8'));
-  v_tenant booking.tenants;
+  v_due_minutes integer;
   v_hold booking.slot_reservations;
   v_type booking.appointment_types;
   v_appointment booking.appointments;
@@ -2945,17 +3482,22 @@ begin
   );
 
   select s.* into v_state
-  from booking.calculate_slot(
+  from booking.current_slot(
     v_hold.tenant_id, v_hold.staff_id, v_hold.location_id, v_type.shape_id, v_hold.start_time
   ) s;
   if not coalesce(v_state.is_free, false) then
     perform booking.refuse_changed();
   end if;
 
+  -- The appointment takes the hold's time, and its trigger publishes both.
+  perform set_config('booking.refresh_follows', 'on', true);
   delete from booking.slot_reservations h
   where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;
+  perform set_config('booking.refresh_follows', '', true);
 
-  select t.* into v_tenant from booking.tenants t where t.id = v_hold.tenant_id;
+  select t.payment_due_minutes into v_due_minutes
+  from booking.tenants t
+  where t.id = v_hold.tenant_id;
   if v_type.id is distinct from v_hold.appointment_type_id then
     v_hold.quoted_price_cents := booking.price_of(
       v_hold.tenant_id, v_type.id, v_hold.staff_id, v_hold.location_id, v_hold.start_time
@@ -2977,7 +3519,7 @@ begin
     v_caller_id, p_request -> 'user_data', p_request ->> 'notes',
     v_hold.quoted_price_cents, v_hold.currency,
     case when payment.is_due then 'pending' else 'not_required' end,
-    case when payment.is_due then v_now + v_tenant.payment_due_minutes * interval '1 minute' end,
+    case when payment.is_due then v_now + v_due_minutes * interval '1 minute' end,
     v_key, case when v_key is not null then v_request_hash end, v_token_hash, 'api'
   from booking.slot_shapes sh
   cross join lateral (
@@ -2992,6 +3534,141 @@ $$;
 
 comment on function booking.create_appointment(booking.availability_slots, bytea, jsonb) is
   'Worker of api.create_appointment: turns the caller''s hold into an appointment, or refuses.';
+
+-- Whether this caller has booked with this key before; tenant null: wherever. Reads only.
+create or replace function booking.was_booked(p_tenant_id uuid, p_key text) returns boolean
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from booking.appointments a
+    where a.idempotency_key = p_key and a.customer_id is not distinct from booking.caller_id()
+      and (p_tenant_id is null or a.tenant_id = p_tenant_id)
+  );
+end
+$$;
+
+comment on function booking.was_booked(uuid, text) is
+  'Whether the caller has booked in this tenant (null: in any) with this idempotency_key.';
+
+-- What the customer gets to know. The token is shown here and never again.
+create or replace function booking.booked(p_appointment booking.appointments, p_token text)
+returns jsonb
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_is_due boolean := p_appointment.status = 'pending'
+    and p_appointment.payment_status in ('pending', 'failed');
+begin
+  return jsonb_build_object(
+    'appointment_id', p_appointment.id,
+    'status', p_appointment.status,
+    'start_time', booking.iso_time(p_appointment.start_time),
+    'end_time', booking.iso_time(p_appointment.end_time),
+    'price_cents', p_appointment.price_cents,
+    'currency', p_appointment.currency,
+    'manage_token', p_token,
+    'payment_required', v_is_due,
+    'payment_due_at', booking.iso_time(p_appointment.payment_due_at),
+    'payment_url', case when v_is_due then booking.payment_url(p_appointment) end
+  );
+end
+$$;
+
+comment on function booking.booked(booking.appointments, text) is
+  'The answer to a booking: the appointment and its manage_token.';
+
+-- sql/40_booking/current_slot.sql
+
+-- calculate_slot for whoever holds the calendar's lock, and cheaper: what the calculator said of
+-- this calendar is published (promise P2), and under the lock it stays so. A published slot that is
+-- available is on the grid, free and within the limit; what takes time is asked all the same, since
+-- that alone could make two people meet. Everything else, and a calendar that waits in
+-- refresh_queue, is the calculator's to say. Reads only, refuses nothing, does not ask who holds
+-- what.
+create or replace function booking.current_slot(
+  p_tenant_id uuid,
+  p_staff_id uuid,
+  p_location_id uuid,
+  p_shape_id uuid,
+  p_start_time timestamptz
+) returns table (
+  end_time timestamptz,
+  claim tstzrange,
+  capacity integer,
+  booked integer,
+  is_on_grid boolean,
+  is_free boolean,
+  is_within_limit boolean,
+  is_available boolean,
+  is_bookable boolean
+)
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_way interval := booking.longest_travel(p_tenant_id);
+begin
+  return query
+  select s.end_time, s.claim, s.capacity,
+    case when s.capacity = 1 then 0 else (
+      select count(*)::integer
+      from booking.appointments a
+      where a.tenant_id = p_tenant_id and a.slot_id = s.id and a.status <> 'cancelled'
+    ) end,
+    true, true, true, true,
+    coalesce(s.bookable_from <= v_now, true) and v_now < s.bookable_until
+      and (p_start_time at time zone z.zone)::date
+        <= (v_now at time zone z.zone)::date + t.booking_horizon_days
+  from booking.availability_slots s
+  join booking.tenants t on t.id = s.tenant_id
+  join booking.staff p on p.tenant_id = s.tenant_id and p.id = s.staff_id
+  join booking.locations l on l.tenant_id = s.tenant_id and l.id = s.location_id
+  cross join lateral (select coalesce(l.timezone, t.timezone) as zone) as z
+  where s.tenant_id = p_tenant_id and s.is_available
+    and t.is_active and p.is_active and l.is_active
+    and s.id = booking.slot_id(
+      p_tenant_id, p_staff_id, p_location_id, p_start_time, p_shape_id
+    )
+    and not exists (
+      select
+      from booking.refresh_queue q
+      where q.tenant_id = p_tenant_id and q.staff_id = p_staff_id
+    )
+    and not exists (
+      select
+      from booking.appointments a
+      where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id
+        and a.claim && booking.widened(s.claim, v_way) and a.status <> 'cancelled'
+        and (s.capacity = 1 or a.slot_id is distinct from s.id)
+        and s.claim && booking.barred_period(
+          p_tenant_id, a.claim, a.location_id, p_location_id
+        )
+    )
+    and not exists (
+      select
+      from booking.busy_times b
+      where b.tenant_id = p_tenant_id and b.staff_id = p_staff_id
+        and tstzrange(b.start_time, b.end_time) && s.claim
+    );
+  if found then
+    return;
+  end if;
+
+  return query
+  select *
+  from booking.calculate_slot(
+    p_tenant_id, p_staff_id, p_location_id, p_shape_id, p_start_time
+  );
+end
+$$;
+
+comment on function booking.current_slot(uuid, uuid, uuid, uuid, timestamptz) is
+  'What calculate_slot says of one start, read from availability_slots where that is sure; ask under
+the calendar''s lock.';
 
 -- sql/40_booking/customer_limit.sql
 
@@ -3129,61 +3806,75 @@ create or replace function booking.day_is_full_until(
   p_end_time timestamptz,
   p_without_appointment_id uuid default null
 ) returns timestamptz
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  with place as (
-    select coalesce(l.timezone, t.timezone) as zone, s.max_appointments_per_day
-    from booking.staff s
-    join booking.tenants t on t.id = s.tenant_id
-    join booking.locations l on l.tenant_id = s.tenant_id and l.id = p_location_id
-    where s.tenant_id = p_tenant_id and s.id = p_staff_id and s.max_appointments_per_day > 0
-  ),
-  days as (
-    select p.max_appointments_per_day, tstzrange(
-      booking.first_instant(local_date, p.zone),
-      booking.first_instant(local_date + interval '1 day', p.zone)
-    ) as period
-    from place p
-    cross join generate_series(
-      (p_start_time at time zone p.zone)::date::timestamp,
-      ((p_end_time - interval '1 microsecond') at time zone p.zone)::date::timestamp,
-      interval '1 day'
-    ) as local_date
-  ),
-  rooms as (
-    select d.period, d.max_appointments_per_day - (
-      select count(distinct coalesce(a.slot_id, a.id))
-      from booking.appointments a
-      where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && d.period
-        and tstzrange(a.start_time, a.end_time) && d.period and a.status <> 'cancelled'
-        and a.id is distinct from p_without_appointment_id
-    ) as room
-    from days d
-  )
-  select max(last.expires_at)
-  from rooms r
-  cross join lateral (
-    select max(h.expires_at) as expires_at
-    from booking.slot_reservations h
-    join booking.slot_shapes sh on sh.tenant_id = h.tenant_id and sh.id = h.shape_id
-    where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id and h.slot_id <> p_slot_id
-      and h.expires_at > booking.now()
-      and tstzrange(
-        h.start_time, h.start_time + sh.duration_minutes * interval '1 minute'
-      ) && r.period
-      and not exists (
-        select
+declare
+  v_now timestamptz := booking.now();
+begin
+  -- Few people have a limit.
+  perform
+  from booking.staff s
+  where s.tenant_id = p_tenant_id and s.id = p_staff_id and s.max_appointments_per_day > 0;
+  if not found then
+    return null;
+  end if;
+
+  return (
+    with place as (
+      select coalesce(l.timezone, t.timezone) as zone, s.max_appointments_per_day
+      from booking.staff s
+      join booking.tenants t on t.id = s.tenant_id
+      join booking.locations l on l.tenant_id = s.tenant_id and l.id = p_location_id
+      where s.tenant_id = p_tenant_id and s.id = p_staff_id and s.max_appointments_per_day > 0
+    ),
+    days as (
+      select p.max_appointments_per_day, tstzrange(
+        booking.first_instant(local_date, p.zone),
+        booking.first_instant(local_date + interval '1 day', p.zone)
+      ) as period
+      from place p
+      cross join generate_series(
+        (p_start_time at time zone p.zone)::date::timestamp,
+        ((p_end_time - interval '1 microsecond') at time zone p.zone)::date::timestamp,
+        interval '1 day'
+      ) as local_date
+    ),
+    rooms as (
+      select d.period, d.max_appointments_per_day - (
+        select count(distinct coalesce(a.slot_id, a.id))
         from booking.appointments a
-        where a.tenant_id = p_tenant_id and a.slot_id = h.slot_id and a.status <> 'cancelled'
+        where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && d.period
+          and tstzrange(a.start_time, a.end_time) && d.period and a.status <> 'cancelled'
           and a.id is distinct from p_without_appointment_id
-      )
-    group by h.slot_id
-    order by 1 desc
-    offset greatest(r.room, 1) - 1
-    limit 1
-  ) as last
-  where r.room > 0
+      ) as room
+      from days d
+    )
+    select max(last.expires_at)
+    from rooms r
+    cross join lateral (
+      select max(h.expires_at) as expires_at
+      from booking.slot_reservations h
+      join booking.slot_shapes sh on sh.tenant_id = h.tenant_id and sh.id = h.shape_id
+      where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id and h.slot_id <> p_slot_id
+        and h.expires_at > v_now
+        and tstzrange(
+          h.start_time, h.start_time + sh.duration_minutes * interval '1 minute'
+        ) && r.period
+        and not exists (
+          select
+          from booking.appointments a
+          where a.tenant_id = p_tenant_id and a.slot_id = h.slot_id and a.status <> 'cancelled'
+            and a.id is distinct from p_without_appointment_id
+        )
+      group by h.slot_id
+      order by 1 desc
+      offset greatest(r.room, 1) - 1
+      limit 1
+    ) as last
+    where r.room > 0
+  );
+end
 $$;
 
 comment on function booking.day_is_full_until(
@@ -3249,12 +3940,62 @@ comment on function booking.find_service_slots(
   'Slots of a service that can be booked now, over all people who offer it, on these local dates,
 or at one start.';
 
+-- sql/40_booking/free_seat.sql
+
+-- The seat to give out: the one that was asked for if it is free, else the lowest free one, else
+-- null. As many live attendees and live holds as there are seats leave none, whatever their numbers
+-- (a lowered capacity is never refilled past). Ask under the calendar's lock. Reads only.
+create or replace function booking.free_seat(
+  p_tenant_id uuid,
+  p_slot_id uuid,
+  p_capacity integer,
+  p_asked_seat integer default null,
+  p_without_appointment_id uuid default null
+) returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_taken integer[] := array(
+    select a.seat
+    from booking.appointments a
+    where a.tenant_id = p_tenant_id and a.slot_id = p_slot_id
+      and a.status <> 'cancelled' and a.id is distinct from p_without_appointment_id
+    union all
+    select h.seat
+    from booking.slot_reservations h
+    where h.tenant_id = p_tenant_id and h.slot_id = p_slot_id
+      and h.expires_at > booking.now()
+  );
+begin
+  if cardinality(v_taken) >= p_capacity then
+    return null;
+  end if;
+  if p_capacity = 1 then
+    return 1;
+  end if;
+
+  return (
+    select s.seat
+    from generate_series(1, p_capacity) as s(seat)
+    where s.seat <> all (v_taken)
+    order by s.seat is distinct from p_asked_seat, s.seat
+    limit 1
+  );
+end
+$$;
+
+comment on function booking.free_seat(uuid, uuid, integer, integer, uuid) is
+  'The asked seat of a slot if it is free, else the lowest free one; null where all are taken.';
+
 -- sql/40_booking/get_available_slots.sql
+
+drop function booking.get_available_slots;
 
 -- The slots of some days, page by page: a page begins after the slot that its token names, so that
 -- what is booked meanwhile moves nothing. Refuses: invalid_request, range_too_large, not_found.
 -- Reads only, in the frame of booking.answer.
-create or replace function booking.get_available_slots(p_request jsonb) returns jsonb
+create or replace function booking.get_available_slots(p_request jsonb) returns text
 language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
@@ -3284,7 +4025,9 @@ begin
       ));
     end if;
   end if;
-  return booking.list_slots(p_request, v_after_start, v_after_id, v_limit) - 'searched_until';
+  return booking.list_slots(
+    p_request, v_after_start, v_after_id, v_limit, 'next_page_token'
+  );
 end
 $$;
 
@@ -3415,6 +4158,29 @@ $$;
 comment on function booking.get_available_times(jsonb) is
   'Worker of api.get_available_times: starts of a service, each with how many people are free.';
 
+-- sql/40_booking/get_next_available.sql
+
+drop function booking.get_next_available;
+
+-- The first free times from an instant on, over all people or one. Refuses: invalid_request,
+-- not_found. Reads only, in the frame of booking.answer.
+create or replace function booking.get_next_available(p_request jsonb) returns text
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_limit integer := coalesce((p_request ->> 'max_results')::integer, 5);
+  v_from timestamptz := (p_request ->> 'from_time')::timestamptz;
+begin
+  perform booking.require_between('max_results', v_limit, 1, 100);
+  perform booking.require_time('from_time', v_from);
+  return booking.list_slots(p_request, v_from, null, v_limit, 'searched_until');
+end
+$$;
+
+comment on function booking.get_next_available(jsonb) is
+  'Worker of api.get_next_available: the first slots that can be booked now, by start_time.';
+
 -- sql/40_booking/holds_in_the_way.sql
 
 -- Live holds that leave no place for a slot: holds of other slots of the same person that its claim
@@ -3428,15 +4194,21 @@ create or replace function booking.holds_in_the_way(
   p_slot_id uuid,
   p_claim tstzrange
 ) returns setof booking.slot_reservations
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := booking.now();
+  v_reach interval := booking.longest_travel(p_tenant_id);
+begin
+  return query
   select h.*
   from booking.slot_reservations h
   where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id
-    and h.claim && booking.widened(p_claim, booking.longest_travel(p_tenant_id))
-    and h.slot_id <> p_slot_id and h.expires_at > booking.now()
-    and p_claim && booking.barred_period(p_tenant_id, h.claim, h.location_id, p_location_id)
+    and h.claim && booking.widened(p_claim, v_reach)
+    and h.slot_id <> p_slot_id and h.expires_at > v_now
+    and p_claim && booking.barred_period(p_tenant_id, h.claim, h.location_id, p_location_id);
+end
 $$;
 
 comment on function booking.holds_in_the_way(uuid, uuid, uuid, uuid, tstzrange) is
@@ -3444,22 +4216,31 @@ comment on function booking.holds_in_the_way(uuid, uuid, uuid, uuid, tstzrange) 
 
 -- sql/40_booking/list_slots.sql
 
+drop function booking.list_slots;
+
 -- What get_available_slots and get_next_available have in common: which slots are asked for, and
 -- how they are told. tenant_id, staff_id, location_id and appointment_type must name something
 -- public (not_found, invalid_request); a duration that nothing has finds nothing. With
 -- appointment_type each slot has its price of this moment (booking.slot_prices). Days beyond the
 -- published ones are calculated, no more in a call than takes a fraction of a second. Reads only.
 --
--- The answer is complete where it has no next_page_token; else that names the last slot told, or
--- where the search ended.
+-- The body is put together as text: a jsonb of each of a thousand slots, or a function that makes
+-- JSON, takes several times as long as finding them, and every copy of the whole can be felt. None
+-- of it needs escaping: ids, numbers, times, and a currency, which is three capitals.
+--
+-- p_rest names the one key that says where the rest begins, and the answer is complete without it:
+-- "next_page_token", the last slot told or where the search ended, or "searched_until", only that.
 create or replace function booking.list_slots(
   p_request jsonb,
   p_after_start timestamptz,
   p_after_id uuid,
-  p_limit integer
-) returns jsonb
+  p_limit integer,
+  p_rest text
+) returns text
 language plpgsql volatile parallel unsafe
 set search_path = ''
+-- Planning anew would take as long as finding a few slots.
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   -- One person's day in one shape takes a fifth of a millisecond, at a quarter-hour's step.
@@ -3473,8 +4254,10 @@ declare
   v_type booking.appointment_types;
   v_staff_ids uuid[];
   v_shape_ids uuid[];
-  v_slots jsonb[];
+  v_slots text;
+  v_count bigint;
   v_searched_until text;
+  v_page_token text;
 begin
   perform booking.require_tenant(v_tenant_id);
   perform booking.require_between('duration_minutes', v_duration_minutes, 1, 1440);
@@ -3503,67 +4286,67 @@ begin
 
   v_staff_ids := booking.asked_people(v_tenant_id, v_staff_id, v_type.id, v_location_id);
   if cardinality(v_staff_ids) = 0 or cardinality(v_shape_ids) = 0 then
-    return jsonb_build_object('slots', '[]'::jsonb);
+    return '{"success":true,"slots":[]}';
   end if;
 
   -- One more than asked for tells whether there is a next page.
-  v_slots := array(
-    with found as materialized (
-      select o.*
-      from booking.find_open_slots(
-        v_tenant_id, v_staff_ids, v_location_id, v_shape_ids,
-        (p_request ->> 'start_date')::date, (p_request ->> 'end_date')::date,
-        p_after_start, p_after_id, p_limit + 1, c_most_days
-      ) with ordinality as o
-    ),
-    prices as materialized (
-      select p.position, p.price_cents
-      from (
-        select
-          array_agg(f.staff_id order by f.ordinality) as staff_ids,
-          array_agg(f.location_id order by f.ordinality) as location_ids,
-          array_agg(f.start_time order by f.ordinality) as start_times
-        from found f
-        where v_type.id is not null
-      ) as f
-      cross join lateral booking.slot_prices(
-        v_tenant_id, v_type.id, f.staff_ids, f.location_ids, f.start_times
-      ) p
-    )
-    select jsonb_strip_nulls(jsonb_build_object(
-      'id', s.id,
-      'staff_id', s.staff_id,
-      'start_time', booking.iso_time(s.start_time),
-      'end_time', booking.iso_time(s.end_time),
-      'duration_minutes', s.duration_minutes,
-      'location_id', s.location_id,
-      'seats_left', s.seats_left,
-      'price_cents', p.price_cents,
-      'currency', v_type.currency
-    ))
-    from found s
-    left join prices p on p.position = s.ordinality
-    order by s.ordinality
-  );
-  if not v_slots[cardinality(v_slots)] ? 'id' then
-    v_searched_until := v_slots[cardinality(v_slots)] ->> 'start_time';
-    v_slots := trim_array(v_slots, 1);
-  end if;
-  return jsonb_strip_nulls(jsonb_build_object(
-    'slots', to_jsonb(v_slots[:p_limit]),
-    'next_page_token', case
-      when cardinality(v_slots) > p_limit
-      then (v_slots[p_limit] ->> 'start_time') || '_' || (v_slots[p_limit] ->> 'id')
+  with found as materialized (
+    select o.*
+    from booking.find_open_slots(
+      v_tenant_id, v_staff_ids, v_location_id, v_shape_ids,
+      (p_request ->> 'start_date')::date, (p_request ->> 'end_date')::date,
+      p_after_start, p_after_id, p_limit + 1, c_most_days
+    ) with ordinality as o
+  ),
+  -- By position.
+  prices as materialized (
+    select array_agg(p.price_cents order by p.position) as price_cents
+    from (
+      select
+        array_agg(f.staff_id order by f.ordinality) as staff_ids,
+        array_agg(f.location_id order by f.ordinality) as location_ids,
+        array_agg(f.start_time order by f.ordinality) as start_times
+      from found f
+    ) as f
+    cross join lateral booking.slot_prices(
+      v_tenant_id, v_type.id, f.staff_ids, f.location_ids, f.start_times
+    ) p
+  )
+  select
+    string_agg(
+      concat(
+        '{"id":"', f.id, '","staff_id":"', f.staff_id,
+        '","start_time":"', booking.iso_time(f.start_time),
+        '","end_time":"', booking.iso_time(f.end_time),
+        '","duration_minutes":', f.duration_minutes, ',"location_id":"', f.location_id,
+        '","seats_left":', f.seats_left,
+        case when v_type.id is not null then concat(
+          ',"price_cents":' || (select p.price_cents from prices p)[f.ordinality],
+          ',"currency":"' || v_type.currency || '"'
+        ) end,
+        '}'
+      ), ',' order by f.ordinality
+    ) filter (where f.id is not null and f.ordinality <= p_limit),
+    count(f.id),
+    max(booking.iso_time(f.start_time)) filter (where f.id is null),
+    max(concat(booking.iso_time(f.start_time), '_', f.id)) filter (where f.ordinality = p_limit)
+  into v_slots, v_count, v_searched_until, v_page_token
+  from found f;
+
+  return concat(
+    '{"success":true,"slots":[', v_slots, ']', ',"' || p_rest || '":"' || case
+      when p_rest = 'searched_until' then v_searched_until
+      when v_count > p_limit then v_page_token
       else v_searched_until || '_' || c_no_slot
-    end,
-    'searched_until', v_searched_until
-  ));
+    end || '"', '}'
+  );
 end
 $$;
 
-comment on function booking.list_slots(jsonb, timestamptz, uuid, integer) is
-  'The slots that a request asks for, after the given start and id, and next_page_token where there
-are more than p_limit; searched_until (UTC) where days after it have not been calculated.';
+comment on function booking.list_slots(jsonb, timestamptz, uuid, integer, text) is
+  'The body of an answer, JSON: the slots that a request asks for, after the given start and id, and
+p_rest where there are more: next_page_token, or searched_until (UTC) where days after it have not
+been calculated.';
 
 -- sql/40_booking/lock_session.sql
 
@@ -3572,16 +4355,46 @@ are more than p_limit; searched_until (UTC) where days after it have not been ca
 -- it. Before any calendar; taken again it costs nothing.
 create or replace function booking.lock_session(p_tenant_id uuid, p_session_hash bytea)
 returns void
-language sql volatile parallel unsafe
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
-  select pg_advisory_xact_lock(hashtextextended(
+begin
+  perform pg_advisory_xact_lock(hashtextextended(
     p_tenant_id::text || encode(p_session_hash, 'hex'), 0
-  ))
+  ));
+end
 $$;
 
 comment on function booking.lock_session(uuid, bytea) is
   'Makes other reservations of the same session wait until the transaction ends.';
+
+-- sql/40_booking/offered_type.sql
+
+-- Whether slots of two shapes take the same time; classes never share.
+create or replace function booking.have_same_claims(
+  p_tenant_id uuid,
+  p_shape_id uuid,
+  p_other_shape_id uuid
+) returns boolean
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  return exists (
+    select
+    from booking.slot_shapes a
+    join booking.slot_shapes b on b.tenant_id = a.tenant_id
+    where a.tenant_id = p_tenant_id and a.id = p_shape_id and b.id = p_other_shape_id
+      and not a.is_group and not b.is_group
+      and a.duration_minutes = b.duration_minutes
+      and a.buffer_before_minutes = b.buffer_before_minutes
+      and a.buffer_after_minutes = b.buffer_after_minutes
+  );
+end
+$$;
+
+comment on function booking.have_same_claims(uuid, uuid, uuid) is
+  'True for two single shapes of equal duration and buffers.';
 
 -- sql/40_booking/price_of.sql
 
@@ -3594,13 +4407,31 @@ create or replace function booking.price_of(
   p_location_id uuid,
   p_start_time timestamptz
 ) returns integer
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select p.price_cents
-  from booking.slot_prices(
-    p_tenant_id, p_type_id, array[p_staff_id], array[p_location_id], array[p_start_time]
-  ) p
+begin
+  if p_type_id is null then
+    return null;
+  end if;
+
+  -- Most tenants have no rules.
+  perform from booking.price_rules r where r.tenant_id = p_tenant_id;
+  if not found then
+    return (
+      select y.price_cents
+      from booking.appointment_types y
+      where y.tenant_id = p_tenant_id and y.id = p_type_id
+    );
+  end if;
+
+  return (
+    select p.price_cents
+    from booking.slot_prices(
+      p_tenant_id, p_type_id, array[p_staff_id], array[p_location_id], array[p_start_time]
+    ) p
+  );
+end
 $$;
 
 comment on function booking.price_of(uuid, uuid, uuid, uuid, timestamptz) is
@@ -3815,6 +4646,19 @@ $$;
 comment on function booking.has_row(booking.availability_slots) is
   'True if the slot is in availability_slots now.';
 
+create or replace function booking.refuse_taken() returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  perform booking.refuse(
+    'slot_taken', 'This time is no longer available.', null, 'Choose another time.'
+  );
+end
+$$;
+
+comment on function booking.refuse_taken() is 'Refuses with slot_taken.';
+
 -- sql/40_booking/reschedule_appointment.sql
 
 -- Moves an appointment to another slot, atomically: its own time is free for the move, and is lost
@@ -3918,8 +4762,13 @@ begin
     end if;
   end if;
 
-  delete from booking.slot_reservations h
-  where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;
+  if v_hold.id is not null then
+    -- The appointment takes the hold's time, and its trigger publishes both.
+    perform set_config('booking.refresh_follows', 'on', true);
+    delete from booking.slot_reservations h
+    where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;
+    perform set_config('booking.refresh_follows', '', true);
+  end if;
 
   perform
   from booking.holds_in_the_way(
@@ -3977,6 +4826,27 @@ comment on function booking.reschedule_appointment(
 ) is
   'Worker of api.reschedule_appointment: moves an appointment to another slot, or refuses.';
 
+-- Where an appointment is now.
+create or replace function booking.moved(p_appointment booking.appointments) returns jsonb
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'appointment_id', p_appointment.id,
+    'slot_id', p_appointment.slot_id,
+    'staff_id', p_appointment.staff_id,
+    'location_id', p_appointment.location_id,
+    'start_time', booking.iso_time(p_appointment.start_time),
+    'end_time', booking.iso_time(p_appointment.end_time),
+    'seat', p_appointment.seat,
+    'message', 'The appointment is at the new time.'
+  );
+end
+$$;
+
+comment on function booking.moved(booking.appointments) is 'The answer to a move.';
+
 -- sql/40_booking/reserve_slot.sql
 
 -- Holds a slot for a session, hold_minutes long: one atomic step. Slot and every slot that its
@@ -3987,10 +4857,10 @@ comment on function booking.reschedule_appointment(
 -- (booking.price_of), and keeps the quote until it is for another service.
 --
 -- Locks the session (two calls of one session must not pass max_holds_per_session together), then
--- the calendar; looks afterwards, and reads the clock once. A slot that is published as taken, or
--- not published though its day is, is refused without any lock, and so is one beyond the published
--- days that the calculator does not offer: nobody makes bookers wait by asking for it, and busy
--- takes as long as off duty.
+-- the calendar; looks afterwards (current_slot), and reads the clock once. A slot that is published
+-- as taken, or not published though its day is, is refused without any lock, and so is one beyond
+-- the published days that the calculator does not offer: nobody makes bookers wait by asking for
+-- it, and busy takes as long as off duty.
 --
 -- Refuses: invalid_request, slot_not_found, slot_taken, hold_limit_reached, appointment_conflict
 -- (held already, for a service that the tenant has withdrawn since).
@@ -4004,11 +4874,15 @@ set search_path = ''
 as $$
 declare
   v_now timestamptz := booking.now();
-  v_tenant booking.tenants;
   v_type booking.appointment_types;
   v_hold booking.slot_reservations;
-  v_claim tstzrange;
+  v_claim tstzrange := p_slot.claim;
   v_state record;
+  v_are_others_in_the_way boolean;
+  v_ids_in_the_way uuid[];
+  v_most_holds integer;
+  v_hold_minutes integer;
+  v_holds integer;
 begin
   perform booking.require_length('session_id', p_request ->> 'session_id', 16, 128, true);
   perform booking.require_slot(p_slot, p_request);
@@ -4043,40 +4917,40 @@ begin
     and h.session_hash = p_session_hash and h.expires_at > v_now;
 
   if not found then
-    select booking.claim_of(
-      p_slot.start_time, p_slot.start_time + sh.duration_minutes * interval '1 minute',
-      sh.buffer_before_minutes, sh.buffer_after_minutes
-    )
-    into v_claim
-    from booking.slot_shapes sh
-    where sh.tenant_id = p_slot.tenant_id and sh.id = p_slot.shape_id;
+    -- A slot that has no row was found without its claim.
+    if v_claim is null then
+      select booking.claim_of(
+        p_slot.start_time, p_slot.start_time + sh.duration_minutes * interval '1 minute',
+        sh.buffer_before_minutes, sh.buffer_after_minutes
+      )
+      into v_claim
+      from booking.slot_shapes sh
+      where sh.tenant_id = p_slot.tenant_id and sh.id = p_slot.shape_id;
+    end if;
 
     -- Before the calculator, so that the losers of a rush cost little.
-    perform
+    select bool_or(h.session_hash <> p_session_hash), array_agg(h.id)
+    into v_are_others_in_the_way, v_ids_in_the_way
     from booking.holds_in_the_way(
       p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.id, v_claim
-    ) h
-    where h.session_hash <> p_session_hash;
-    if found then
+    ) h;
+    if v_are_others_in_the_way then
       perform booking.refuse_taken();
     end if;
 
     select s.* into v_state
-    from booking.calculate_slot(
+    from booking.current_slot(
       p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id, p_slot.start_time
     ) s;
     if not coalesce(v_state.is_on_grid and v_state.is_available and v_state.is_bookable, false) then
       perform booking.refuse_taken();
     end if;
 
-    delete from booking.slot_reservations h
-    where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
-      and (h.expires_at <= v_now or h.id in (
-        select w.id
-        from booking.holds_in_the_way(
-          p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.id, v_claim
-        ) w
-      ));
+    -- What has expired goes as the hold comes (check_hold).
+    if v_ids_in_the_way is not null then
+      delete from booking.slot_reservations h
+      where h.tenant_id = p_slot.tenant_id and h.id = any (v_ids_in_the_way);
+    end if;
 
     -- A class that somebody attends has its day. Else one of the session's own holds makes room on
     -- a day that is full with them, the one that ends first.
@@ -4116,17 +4990,19 @@ begin
   );
 
   if v_hold.id is null then
-    select t.* into v_tenant from booking.tenants t where t.id = p_slot.tenant_id;
+    select t.hold_minutes, t.max_holds_per_session, (
+      select count(*)
+      from booking.slot_reservations h
+      where h.tenant_id = t.id and h.session_hash = p_session_hash and h.expires_at > v_now
+    )
+    into v_hold_minutes, v_most_holds, v_holds
+    from booking.tenants t
+    where t.id = p_slot.tenant_id;
 
-    perform
-    from booking.slot_reservations h
-    where h.tenant_id = p_slot.tenant_id and h.session_hash = p_session_hash
-      and h.expires_at > v_now
-    having count(*) >= v_tenant.max_holds_per_session;
-    if found then
+    if v_holds >= v_most_holds then
       perform booking.refuse(
         'hold_limit_reached',
-        format('This session holds %s times already.', v_tenant.max_holds_per_session),
+        format('This session holds %s times already.', v_most_holds),
         null, 'Book or release one of them first.'
       );
     end if;
@@ -4143,7 +5019,7 @@ begin
         p_slot.tenant_id, v_type.id, p_slot.staff_id, p_slot.location_id, p_slot.start_time
       ),
       v_type.currency, v_state.capacity,
-      v_now + v_tenant.hold_minutes * interval '1 minute'
+      v_now + v_hold_minutes * interval '1 minute'
     )
     returning * into v_hold;
   elsif v_hold.appointment_type_id is distinct from coalesce(v_type.id, v_hold.appointment_type_id)
@@ -4536,7 +5412,190 @@ begin
 end
 $$;
 
+-- What happened, for the outbox and the audit trail, whoever wrote it. Events tell of what lies
+-- ahead; an appointment that comes from another system (external_id) has been told of there. Direct
+-- writes leave an audit row here; attempt() writes one itself and says so by booking.is_audited.
+-- Runs as the owner because only the owner writes either table.
+create or replace function booking.appointments_recorded() returns trigger
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+-- Planned once a session: to plan costs more than what is planned.
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+declare
+  v_now timestamptz := booking.now();
+  v_caller_id uuid := booking.caller_id();
+  v_caller_role text := coalesce(booking.caller_role(), session_user);
+  v_is_direct boolean := coalesce(current_setting('booking.is_audited', true), '') <> 'on';
+  v_address_hash bytea;
+  v_before booking.appointments[];
+  v_after booking.appointments[];
+begin
+  if v_is_direct then
+    v_address_hash := booking.address_hash();
+  end if;
+  if tg_op <> 'INSERT' then
+    v_before := array(select o from old_rows o);
+  end if;
+  if tg_op <> 'DELETE' then
+    v_after := array(select n from changed_rows n);
+  end if;
+
+  with changes as materialized (
+    select
+      coalesce(n.tenant_id, o.tenant_id) as tenant_id,
+      coalesce(n.id, o.id) as appointment_id,
+      coalesce(n.staff_id, o.staff_id) as staff_id,
+      coalesce(n.slot_id, o.slot_id) as slot_id,
+      case
+        when n.id is null then 'delete_appointment'
+        when o.id is null or (o.status = 'cancelled' and n.status <> 'cancelled')
+        then 'create_appointment'
+        when n.status = 'cancelled' and o.status <> 'cancelled' then 'cancel_appointment'
+        when (o.staff_id, o.location_id, o.start_time, o.end_time)
+          is distinct from (n.staff_id, n.location_id, n.start_time, n.end_time)
+        then 'reschedule_appointment'
+        when o.status <> n.status then 'change_status'
+      end as action,
+      o.payment_status <> n.payment_status as is_payment,
+      n.end_time > v_now or o.end_time > v_now as is_ahead,
+      o.id is null and n.external_id is not null as is_imported,
+      o.start_time as old_start_time, o.end_time as old_end_time, o.staff_id as old_staff_id,
+      o.location_id as old_location_id, o.status as old_status, n as row
+    from unnest(v_after) as n
+    full join unnest(v_before) as o on o.tenant_id = n.tenant_id and o.id = n.id
+  ),
+  audited as (
+    insert into booking.audit_log (
+      tenant_id, action, outcome, actor_id, actor_role, address_hash, slot_id, appointment_id,
+      staff_id, details
+    )
+    select c.tenant_id, c.action, 'success', v_caller_id, v_caller_role, v_address_hash, c.slot_id,
+      c.appointment_id, c.staff_id,
+      jsonb_build_object('is_direct', true) || case
+        when c.action = 'change_status'
+        then jsonb_build_object('from', c.old_status, 'to', (c.row).status)
+        else '{}'
+      end
+    from changes c
+    where c.action is not null and v_is_direct
+  )
+  insert into booking.events (tenant_id, kind, appointment_id, payload)
+  select c.tenant_id, event.kind, c.appointment_id,
+    jsonb_build_object(
+      'status', (c.row).status,
+      'start_time', booking.iso_time((c.row).start_time),
+      'end_time', booking.iso_time((c.row).end_time),
+      'staff_id', (c.row).staff_id,
+      'location_id', (c.row).location_id,
+      'appointment_type_id', (c.row).appointment_type_id,
+      'payment_status', (c.row).payment_status,
+      'price_cents', (c.row).price_cents,
+      'currency', (c.row).currency,
+      'source', (c.row).source
+    ) || case
+      when event.kind = 'moved' then jsonb_build_object('from', jsonb_build_object(
+        'start_time', booking.iso_time(c.old_start_time),
+        'end_time', booking.iso_time(c.old_end_time),
+        'staff_id', c.old_staff_id,
+        'location_id', c.old_location_id
+      ))
+      when event.kind = 'payment'
+      then jsonb_build_object('payment_reference', (c.row).payment_reference)
+      else '{}'
+    end
+  from changes c
+  cross join lateral (
+    select case c.action
+      when 'create_appointment' then case when (c.row).status <> 'cancelled' then 'booked' end
+      when 'reschedule_appointment' then case when (c.row).status <> 'cancelled' then 'moved' end
+      when 'cancel_appointment' then 'cancelled'
+    end as kind
+    where c.is_ahead and not c.is_imported
+    union all
+    select 'payment' where c.is_payment
+  ) as event
+  where event.kind is not null;
+  return null;
+end
+$$;
+
 -- sql/50_triggers/slot_reservations.sql
+
+-- slot_reservations: holds change who may book until when, so the hold columns of the slots they
+-- overlap follow in the same transaction. Whoever deletes holds of a calendar that others may book
+-- in locks it first, or the two wait for each other: a raw DELETE has the hold before the
+-- calendar. Runs as the owner because only the owner writes slots.
+--
+-- A booking function that puts an appointment in the hold's place in the same transaction says so
+-- by booking.refresh_follows: the appointment's trigger then publishes the days around both.
+--
+-- Mostly the hold columns around them are all that changes (refresh_holds). Days are calculated
+-- anew where a person has a day limit, and where a hold's slot is not published as available: it
+-- may be there for its hold alone, and go with it.
+create or replace function booking.slot_reservations_changed() returns trigger
+language plpgsql volatile parallel unsafe security definer
+set search_path = ''
+-- Planned once a session. What is set here holds for what is called below, too, and the calculator
+-- hashes: no way to join is switched off.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_rows booking.slot_reservations[];
+  v_tenant_id uuid;
+  v_staff_ids uuid[];
+  v_location_ids uuid[];
+  v_claims tstzrange[];
+  v_day_staff_ids uuid[];
+  v_day_claims tstzrange[];
+begin
+  if current_setting('booking.refresh_follows', true) = 'on' then
+    return null;
+  end if;
+
+  if tg_op = 'UPDATE' then
+    v_rows := array(select o from old_rows o union all select n from changed_rows n);
+  else
+    v_rows := array(select c from changed_rows c);
+  end if;
+
+  for v_tenant_id, v_staff_ids, v_location_ids, v_claims, v_day_staff_ids, v_day_claims in
+    select h.tenant_id,
+      array_agg(h.staff_id) filter (where not h.is_of_days),
+      array_agg(h.location_id) filter (where not h.is_of_days),
+      array_agg(h.claim) filter (where not h.is_of_days),
+      array_agg(h.staff_id) filter (where h.is_of_days),
+      array_agg(h.claim) filter (where h.is_of_days)
+    from (
+      select r.tenant_id, r.staff_id, r.location_id, r.claim,
+        p.max_appointments_per_day is not null
+          or not coalesce(s.is_available, tg_op = 'DELETE') as is_of_days
+      from unnest(v_rows) as r
+      join booking.staff p on p.tenant_id = r.tenant_id and p.id = r.staff_id
+      -- One look at the index for each hold, whatever the planner expects.
+      cross join lateral (
+        select (
+          select t.is_available
+          from booking.availability_slots t
+          where t.tenant_id = r.tenant_id and t.id = r.slot_id
+        ) as is_available
+      ) as s
+    ) as h
+    group by h.tenant_id
+  loop
+    if v_staff_ids is not null then
+      perform booking.refresh_holds(v_tenant_id, v_staff_ids, v_location_ids, v_claims);
+    end if;
+    if v_day_staff_ids is not null then
+      perform booking.refresh_around(v_tenant_id, v_day_staff_ids, v_day_claims);
+    end if;
+  end loop;
+  return null;
+end
+$$;
 
 -- Under the lock: expired holds go before a new one comes, what the shape and type say is filled
 -- in, and a live appointment is refused as it would be by the other side.
@@ -4544,15 +5603,23 @@ create or replace function booking.check_hold() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := booking.now();
+  v_way interval;
 begin
   if tg_op = 'UPDATE' and new.slot_id = old.slot_id then
     return new;
   end if;
 
   if tg_op = 'INSERT' then
-    delete from booking.slot_reservations h
-    where h.tenant_id = new.tenant_id and h.staff_id = new.staff_id
-      and h.expires_at <= booking.now();
+    perform
+    from booking.slot_reservations h
+    where h.tenant_id = new.tenant_id and h.staff_id = new.staff_id and h.expires_at <= v_now;
+    -- Seldom, and the statement's own triggers cost more than to look.
+    if found then
+      delete from booking.slot_reservations h
+      where h.tenant_id = new.tenant_id and h.staff_id = new.staff_id and h.expires_at <= v_now;
+    end if;
   end if;
 
   select
@@ -4566,10 +5633,11 @@ begin
   left join booking.appointment_types t on t.tenant_id = sh.tenant_id and t.id = sh.group_type_id
   where sh.tenant_id = new.tenant_id and sh.id = new.shape_id;
 
+  v_way := booking.longest_travel(new.tenant_id);
   if exists (
     select from booking.appointments a
     where a.tenant_id = new.tenant_id and a.staff_id = new.staff_id
-      and a.claim && booking.widened(new.claim, booking.longest_travel(new.tenant_id))
+      and a.claim && booking.widened(new.claim, v_way)
       and a.status <> 'cancelled'
       and (a.slot_id is distinct from new.slot_id or a.seat = new.seat)
       and new.claim && booking.barred_period(

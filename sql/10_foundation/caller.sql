@@ -1,33 +1,41 @@
 -- Who is calling: the token's claims, as PostgREST sets them, and nothing else. A setting that was
--- never set reads as null, one that was set in an earlier transaction as ''. No locks.
+-- never set reads as null, one that was set in an earlier transaction as ''. No locks. Every call
+-- asks these several times, and PL/pgSQL keeps its plans where a pinned SQL function plans anew.
 create or replace function booking.caller_claims() returns jsonb
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select nullif(current_setting('request.jwt.claims', true), '')::jsonb
+begin
+  return nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+end
 $$;
 
 comment on function booking.caller_claims() is 'The claims of the caller''s token, or null.';
 
 create or replace function booking.caller_role() returns text
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select booking.caller_claims() ->> 'role'
+begin
+  return booking.caller_claims() ->> 'role';
+end
 $$;
 
 comment on function booking.caller_role() is 'The role that the caller''s token names, or null.';
 
 -- Users are UUIDs; whoever has another subject is nobody here.
 create or replace function booking.caller_id() returns uuid
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select case
-    when booking.caller_claims() ->> 'sub'
-      ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
-    then (booking.caller_claims() ->> 'sub')::uuid
-  end
+declare
+  v_subject text := booking.caller_claims() ->> 'sub';
+begin
+  return case
+    when v_subject ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    then v_subject::uuid
+  end;
+end
 $$;
 
 comment on function booking.caller_id() is 'The signed-in caller: the sub of their token, or null.';
@@ -83,15 +91,19 @@ comment on function booking.member_staff_ids() is
 
 -- Whether the token's bearer sees this tenant's calendars: its staff and admins, and the service.
 create or replace function booking.caller_is_member(p_tenant_id uuid) returns boolean
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select coalesce(
-    booking.caller_role() = 'service_role'
-    or booking.caller_claims() #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
+declare
+  v_claims jsonb := booking.caller_claims();
+begin
+  return coalesce(
+    v_claims ->> 'role' = 'service_role'
+    or v_claims #>> array['app_metadata', 'tenants', p_tenant_id::text, 'role']
       in ('admin', 'staff'),
     false
-  )
+  );
+end
 $$;
 
 comment on function booking.caller_is_member(uuid) is

@@ -9,10 +9,16 @@ declare
   v_entries text[] := regexp_split_to_array(
     nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-forwarded-for', '\s*,\s*'
   );
-  v_proxies integer := (select s.trusted_proxies from booking.settings s);
-  v_entry text := v_entries[cardinality(v_entries) - v_proxies + 1];
+  v_entry text;
   v_address inet;
 begin
+  if v_entries is null then
+    return null;
+  end if;
+  v_entry := v_entries[
+    cardinality(v_entries) - (select s.trusted_proxies from booking.settings s) + 1
+  ];
+
   -- Some proxies add a port (192.0.2.1:4711, [2001:db8::1]:4711), some write an IPv4 address as
   -- IPv6 (::ffff:192.0.2.1).
   v_address := coalesce(
@@ -31,25 +37,36 @@ comment on function booking.client_address() is
 
 -- One household is one client: an IPv6 address counts by its /64.
 create or replace function booking.client_network() returns inet
-language sql stable parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = ''
 as $$
-  select case
-    when family(a.address) = 6 then network(set_masklen(a.address, 64))
-    else a.address
-  end
-  from booking.client_address() as a(address)
+declare
+  v_address inet := booking.client_address();
+begin
+  return case
+    when family(v_address) = 6 then network(set_masklen(v_address, 64))
+    else v_address
+  end;
+end
 $$;
 
 comment on function booking.client_network() is
   'The caller''s address, or of an IPv6 address its /64; null where there is none.';
 
 create or replace function booking.address_hash() returns bytea
-language sql stable parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = ''
 as $$
-  select sha256(convert_to(s.hash_salt::text || booking.client_network(), 'UTF8'))
-  from booking.settings s
+declare
+  v_network inet := booking.client_network();
+begin
+  if v_network is null then
+    return null;
+  end if;
+  return (
+    select sha256(convert_to(s.hash_salt::text || v_network, 'UTF8')) from booking.settings s
+  );
+end
 $$;
 
 comment on function booking.address_hash() is

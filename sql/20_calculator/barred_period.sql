@@ -7,10 +7,15 @@ create or replace function booking.barred_period(
   p_location_id uuid,
   p_other_location_id uuid
 ) returns tstzrange
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select coalesce(
+begin
+  if p_location_id is not distinct from p_other_location_id then
+    return p_claim;
+  end if;
+
+  return coalesce(
     (
       select tstzrange(
         lower(p_claim) - t.minutes_to * interval '1 minute',
@@ -20,7 +25,8 @@ as $$
       where t.location_id = p_location_id and t.other_location_id = p_other_location_id
     ),
     p_claim
-  )
+  );
+end
 $$;
 
 comment on function booking.barred_period(uuid, tstzrange, uuid, uuid) is

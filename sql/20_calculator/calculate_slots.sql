@@ -4,10 +4,10 @@
 -- holds; it writes nothing, locks nothing and refuses nothing.
 --
 --   rule 1  working time    working_time()
---   rule 2  starts          segments, starts
+--   rule 2  starts          series, starts
 --   rule 3  fit             runs: the limit of each series of starts
 --   rule 4  free            piece_busy, slots.is_free
---   rule 5  limits          booked_days, limits, inside_runs
+--   rule 5  limits          booked_time(), slots.is_within_limit, inside_runs
 --   rule 6  bookable        bookable_from, bookable_until
 --
 -- Whoever wants to know of one start, on the grid or not, names it (p_asked_start): then it is
@@ -17,7 +17,8 @@
 -- on another's.
 --
 -- One pass over a person's busy time: each piece of working time carries what is busy around it as
--- one multirange, which each of its candidates asks.
+-- one multirange, which each of its candidates asks. Nothing is joined start by start: a series of
+-- starts carries all that its starts need.
 create or replace function booking.calculate_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
@@ -48,13 +49,15 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 -- The planner cannot know how many rows the functions and ranges below yield, expects few, and
--- would compare each piece with each: hash instead.
+-- would compare each piece with each: hash instead, whatever the caller has set for itself.
 set enable_nestloop = off
 set enable_mergejoin = off
+set enable_hashjoin = on
 set jit = off
 as $$
 declare
   v_staff_ids uuid[];
+  v_limited_ids uuid[];
   v_alignment text;
   v_zone text;
   v_horizon_days integer;
@@ -77,12 +80,16 @@ begin
     return;
   end if;
 
-  v_staff_ids := array(
-    select s.id
-    from booking.staff s
-    where s.tenant_id = p_tenant_id and s.is_active
-      and (p_staff_ids is null or s.id = any (p_staff_ids))
-  );
+  select array_agg(s.id),
+    array_agg(s.id) filter (where s.max_appointments_per_day is not null or s.compact_schedule)
+  into v_staff_ids, v_limited_ids
+  from booking.staff s
+  where s.tenant_id = p_tenant_id and s.is_active
+    and (p_staff_ids is null or s.id = any (p_staff_ids));
+
+  if v_staff_ids is null then
+    return;
+  end if;
 
   -- How far around a piece of working time a candidate's claim can reach, and the way from it.
   select
@@ -109,7 +116,7 @@ begin
       o.staff_id, sh.id as shape_id, sh.is_group, t.capacity, sh.duration_minutes,
       sh.duration_minutes * interval '1 minute' as duration,
       sh.buffer_before_minutes * interval '1 minute' as buffer_before,
-      sh.buffer_after_minutes * interval '1 minute' as buffer_after,
+      (sh.duration_minutes + sh.buffer_after_minutes) * interval '1 minute' as claim_end,
       sh.step_minutes * interval '1 minute' as step,
       sh.min_notice_minutes * interval '1 minute' as notice,
       sh.max_advance_days, s.compact_schedule as is_compact
@@ -170,11 +177,12 @@ begin
     select t.location_id, t.other_location_id, t.minutes_to * interval '1 minute' as way_to,
       t.minutes_from * interval '1 minute' as way_from
     from booking.travel_around(p_tenant_id) t
+    where v_longest_travel > interval '0'
   ),
   -- Pieces and busy times meet by (person, day in UTC), which hashes; overlap alone would compare
   -- each with each.
   piece_days as materialized (
-    select c.piece, c.staff_id, c.location_id, day
+    select c.piece, c.staff_id, c.location_id, c.starts_at, c.ends_at, day
     from candidates c
     cross join generate_series(
       date_bin('1 day', c.starts_at - v_longest_before, '2000-01-01 00:00+00'),
@@ -183,7 +191,7 @@ begin
     ) as day
   ),
   busy_days as materialized (
-    select b.staff_id, day, b.period, b.location_id
+    select b.staff_id, day, b.period, b.location_id, b.shape_id
     from busy b
     cross join generate_series(
       date_bin('1 day', greatest(lower(b.period), v_busy_from), '2000-01-01 00:00+00'),
@@ -192,11 +200,14 @@ begin
     ) as day
   ),
   -- Seen from the piece's place: an appointment elsewhere bars the way to and from it, too.
-  -- busy_elsewhere is all but appointments here, with whom a started class cannot overlap (P1).
+  -- busy_elsewhere is all but appointments here, with whom a started class cannot overlap (P1);
+  -- endings are when something ends in the piece, after the way from there.
   piece_busy as (
     select p.piece, range_agg(barred.period) as busy,
       range_agg(barred.period) filter (where b.location_id is distinct from p.location_id)
-        as busy_elsewhere
+        as busy_elsewhere,
+      array_agg(upper(barred.period)) filter (where ending.is_inside) as endings,
+      array_agg(b.shape_id) filter (where ending.is_inside) as ended_shape_ids
     from piece_days p
     join busy_days b on b.staff_id = p.staff_id and b.day = p.day
     left join travel t
@@ -207,171 +218,137 @@ begin
         else tstzrange(lower(b.period) - t.way_to, upper(b.period) + t.way_from)
       end as period
     ) as barred
+    cross join lateral (
+      select v_alignment = 'gapless'
+        and upper(b.period) >= p.starts_at and upper(b.period) < p.ends_at as is_inside
+    ) as ending
     group by p.piece
   ),
   -- Live attendees of slots: they fill a class, and keep its start on the grid.
-  attended as materialized (
-    select b.staff_id, b.location_id, b.shape_id, b.start_time, count(*)::integer as booked
-    from busy b
-    where b.shape_id is not null
-    group by b.staff_id, b.location_id, b.shape_id, b.start_time
-  ),
-  -- Rule 2: where a series of starts begins, and what ends it.
-  origins as (
-    select c.piece, o.shape_id, c.starts_at as origin, c.ends_at as until, true as is_on_grid
-    from candidates c
-    join offers o on o.staff_id = c.staff_id
-    where v_alignment = 'window'
-
-    union all
-
-    -- By the wall clock: anew at each local midnight, and where the zone's offset changes.
-    select c.piece, o.shape_id, s.origin, s.until, true
-    from candidates c
-    join offers o on o.staff_id = c.staff_id
-    cross join booking.clock_segments(c.starts_at, c.ends_at, c.zone, o.step) as s
-    where v_alignment = 'clock'
-
-    union all
-
-    -- Gapless: anew wherever something ends, after the way from there. A class does not move its
-    -- own grid.
-    select g.piece, g.shape_id, g.origin,
-      lead(g.origin, 1, g.ends_at) over (partition by g.piece, g.shape_id order by g.origin),
-      true
+  attended as (
+    select a.piece, a.shape_id, array_agg(a.start_time) as attended_starts,
+      array_agg(a.booked) as booked_at
     from (
-      select c.piece, o.shape_id, c.starts_at as origin, c.ends_at
-      from candidates c
-      join offers o on o.staff_id = c.staff_id
-      where v_alignment = 'gapless'
-      union all
-      select c.piece, o.shape_id, ending.origin, c.ends_at
+      select d.piece, b.shape_id, b.start_time, count(*)::integer as booked
       from busy b
       join piece_days d
-        on d.staff_id = b.staff_id
-        and d.day = date_bin('1 day', upper(b.period), '2000-01-01 00:00+00')
-      join candidates c on c.piece = d.piece
-      join offers o on o.staff_id = c.staff_id
-      left join travel t
-        on t.location_id = b.location_id and t.other_location_id = c.location_id
-      cross join lateral (
-        select upper(b.period) + coalesce(t.way_from, interval '0') + o.buffer_before as origin
-      ) as ending
-      where v_alignment = 'gapless'
-        and upper(b.period) >= c.starts_at and upper(b.period) < c.ends_at
-        and ending.origin < c.ends_at
-        and not (o.is_group and b.is_appointment and b.shape_id is not distinct from o.shape_id)
-    ) as g
-
-    union all
-
-    -- A class that has begun to fill stays, whatever becomes of its grid.
-    select c.piece, o.shape_id, a.start_time, a.start_time + interval '1 microsecond', true
-    from attended a
-    join offers o on o.staff_id = a.staff_id and o.shape_id = a.shape_id and o.is_group
-    join candidates c
-      on c.staff_id = a.staff_id and c.location_id = a.location_id
-      and a.start_time >= c.starts_at and a.start_time < c.ends_at
-
-    union all
-
-    select c.piece, o.shape_id, p_asked_start, p_asked_start + interval '1 microsecond', false
-    from candidates c
-    join offers o on o.staff_id = c.staff_id
-    where p_asked_start >= c.starts_at and p_asked_start < c.ends_at
+        on d.staff_id = b.staff_id and d.location_id = b.location_id
+        and d.day = date_bin('1 day', b.start_time, '2000-01-01 00:00+00')
+        and b.start_time >= d.starts_at and b.start_time < d.ends_at
+      where b.shape_id is not null
+      group by d.piece, b.shape_id, b.start_time
+    ) as a
+    group by a.piece, a.shape_id
   ),
-  -- Rule 5, where somebody has a limit or a compact schedule: on which local days of which place
-  -- there are how many live appointments (attendees of a slot are one), as instants.
-  booked_days as (
-    select b.staff_id, p.location_id, p.zone, day::date as local_date,
-      count(distinct b.attendance_id) as booked
-    from busy b
-    join booking.staff s
-      on s.tenant_id = p_tenant_id and s.id = b.staff_id
-      and (s.max_appointments_per_day is not null or s.compact_schedule)
-    cross join places p
-    cross join lateral generate_series(
-      (b.start_time at time zone p.zone)::date::timestamp,
-      ((b.end_time - interval '1 microsecond') at time zone p.zone)::date::timestamp,
-      interval '1 day'
-    ) as day
-    where b.is_appointment
-    group by b.staff_id, p.location_id, p.zone, day
-  ),
-  limits as materialized (
-    select d.staff_id, d.location_id,
-      range_agg(day.period) as booked_time,
-      range_agg(day.period) filter (where d.booked >= s.max_appointments_per_day) as full_time
-    from booked_days d
-    join booking.staff s on s.tenant_id = p_tenant_id and s.id = d.staff_id
-    cross join lateral (
-      select tstzrange(
-        booking.first_instant(d.local_date, d.zone), booking.first_instant(d.local_date + 1, d.zone)
-      ) as period
-    ) as day
-    group by d.staff_id, d.location_id
-  ),
+  -- Starts that go on from an origin by steps, and all that they need.
   series as materialized (
     select
-      c.staff_id, c.location_id, c.zone, o.shape_id, o.is_group, o.capacity, o.duration_minutes,
-      o.duration, o.buffer_before, o.buffer_after, o.notice, o.max_advance_days,
-      o.step, o.is_compact, l.booked_time, l.full_time,
-      c.first_start, c.end_of_starts, pb.busy, pb.busy_elsewhere,
+      row_number() over () as series,
+      c.staff_id, c.location_id, c.zone,
+      o.shape_id, o.is_group, case when o.is_group then o.capacity else 1 end as capacity,
+      o.duration_minutes, o.duration, o.buffer_before, o.claim_end, o.notice, o.max_advance_days,
+      o.step, o.is_compact, l.booked_time, l.full_time, c.first_start,
+      pb.busy, pb.busy_elsewhere, a.attended_starts, a.booked_at,
       g.origin,
-      least(g.until - interval '1 microsecond', c.run_ends_at - o.duration) as last_start,
+      least(
+        g.until - interval '1 microsecond', c.run_ends_at - o.duration,
+        c.end_of_starts - interval '1 microsecond'
+      ) as last_start,
       c.has_overlaps or o.is_group as may_repeat, g.is_on_grid
-    from origins g
-    join candidates c on c.piece = g.piece
-    join offers o on o.staff_id = c.staff_id and o.shape_id = g.shape_id
-    left join piece_busy pb on pb.piece = g.piece
-    left join limits l on l.staff_id = c.staff_id and l.location_id = c.location_id
+    from candidates c
+    join offers o on o.staff_id = c.staff_id
+    left join piece_busy pb on pb.piece = c.piece
+    left join attended a on a.piece = c.piece and a.shape_id = o.shape_id
+    left join booking.booked_time(
+      p_tenant_id, v_limited_ids, tstzrange(v_busy_from, v_busy_until), p_without_appointment_id
+    ) l on l.staff_id = c.staff_id and l.location_id = c.location_id
+    -- Rule 2: where a series of starts begins, and what ends it.
+    cross join lateral (
+      select c.starts_at as origin, c.ends_at as until, true as is_on_grid
+      where v_alignment = 'window'
+
+      union all
+
+      -- By the wall clock: anew at each local midnight, and where the zone's offset changes.
+      select s.origin, s.until, true
+      from booking.clock_segments(c.starts_at, c.ends_at, c.zone, o.step) as s
+      where v_alignment = 'clock'
+
+      union all
+
+      -- Gapless: anew wherever something ends. A class does not move its own grid.
+      select e.origin, lead(e.origin, 1, c.ends_at) over (order by e.origin), true
+      from (
+        select c.starts_at as origin
+        union all
+        select e.ending + o.buffer_before
+        from unnest(pb.endings, pb.ended_shape_ids) as e(ending, shape_id)
+        where e.ending + o.buffer_before < c.ends_at
+          and not (o.is_group and coalesce(e.shape_id = o.shape_id, false))
+      ) as e
+      where v_alignment = 'gapless'
+
+      union all
+
+      -- A class that has begun to fill stays, whatever becomes of its grid.
+      select attended_start, attended_start + interval '1 microsecond', true
+      from unnest(a.attended_starts) as attended_start
+      where o.is_group
+
+      union all
+
+      select p_asked_start, p_asked_start + interval '1 microsecond', false
+      where p_asked_start >= c.starts_at and p_asked_start < c.ends_at
+    ) as g
   ),
-  starts as not materialized (
-    select s.*, start
-    from series s
-    cross join generate_series(s.origin, s.last_start, s.step) as start
-    where not s.may_repeat
-    union all
-    (
-      select distinct on (s.staff_id, s.location_id, s.shape_id, start) s.*, start
+  -- A start that several series have is in one of them.
+  distinct_starts as (
+    select d.series, array_agg(d.start) as starts
+    from (
+      select distinct on (s.staff_id, s.location_id, s.shape_id, start) s.series, start
       from series s
-      cross join generate_series(s.origin, s.last_start, s.step) as start
+      cross join lateral generate_series(s.origin, s.last_start, s.step) as start
       where s.may_repeat
       order by s.staff_id, s.location_id, s.shape_id, start, s.is_on_grid desc
-    )
+    ) as d
+    group by d.series
+  ),
+  starts as not materialized (
+    select s.*, start.start,
+      coalesce(s.booked_at[array_position(s.attended_starts, start.start)], 0) as booked
+    from series s
+    left join distinct_starts d on d.series = s.series
+    cross join lateral (
+      select generate_series(s.origin, s.last_start, s.step) as start where not s.may_repeat
+      union all
+      select unnest(d.starts)
+    ) as start
+    where start.start >= s.first_start
   ),
   slots as not materialized (
-    select s.*, s.start + s.duration as ends, coalesce(a.booked, 0) as booked,
-      tstzrange(s.start - s.buffer_before, s.start + s.duration + s.buffer_after) as claim,
-      s.is_group and coalesce(a.booked > 0, false) as has_begun,
+    select s.*, s.is_group and s.booked > 0 as has_begun,
+      tstzrange(s.start - s.buffer_before, s.start + s.claim_end) as claim,
       -- Rule 5. A class that somebody attends has its day.
-      case
-        when s.full_time is null then true
-        else s.is_group and coalesce(a.booked > 0, false)
-          or not s.full_time && tstzrange(s.start, s.start + s.duration)
-      end as is_within_limit,
+      s.full_time is null or s.is_group and s.booked > 0
+        or not s.full_time && tstzrange(s.start, s.start + s.duration) as is_within_limit,
       -- Rule 4. A class ignores its own attendees.
       case
-        when s.is_group and a.booked > 0
-        then a.booked < s.capacity and not coalesce(s.busy_elsewhere && tstzrange(
-          s.start - s.buffer_before, s.start + s.duration + s.buffer_after
-        ), false)
-        else not coalesce(s.busy && tstzrange(
-          s.start - s.buffer_before, s.start + s.duration + s.buffer_after
-        ), false)
+        when s.is_group and s.booked > 0
+        then s.booked < s.capacity and not coalesce(
+          s.busy_elsewhere && tstzrange(s.start - s.buffer_before, s.start + s.claim_end), false
+        )
+        else not coalesce(
+          s.busy && tstzrange(s.start - s.buffer_before, s.start + s.claim_end), false
+        )
       end as is_free
     from starts s
-    left join attended a
-      on a.staff_id = s.staff_id and a.location_id = s.location_id
-      and a.shape_id = s.shape_id and a.start_time = s.start
-    where s.start >= s.first_start and s.start < s.end_of_starts
   ),
   -- Compact schedules, on local days with an appointment: the starts inside a run of consecutive
   -- free ones.
-  inside_runs as materialized (
-    select r.staff_id, r.location_id, r.shape_id, r.start
+  inside_runs as (
+    select r.series, array_agg(r.start) as starts
     from (
-      select s.staff_id, s.location_id, s.shape_id, s.start,
+      select s.series, s.start,
         s.is_free and lag(s.is_free) over day and lead(s.is_free) over day as is_inside
       from slots s
       where s.is_compact and s.is_on_grid and s.booked_time @> s.start
@@ -381,28 +358,21 @@ begin
       )
     ) as r
     where r.is_inside
+    group by r.series
   )
   select
-    s.staff_id, s.location_id, s.shape_id, s.start, s.ends, s.duration_minutes, s.claim,
-    case when s.is_group then s.capacity else 1 end,
-    s.booked, s.is_free, s.is_within_limit,
-    s.is_free and s.is_within_limit and not s.is_inside,
+    s.staff_id, s.location_id, s.shape_id, s.start, s.start + s.duration, s.duration_minutes,
+    s.claim, s.capacity, s.booked, s.is_free, s.is_within_limit,
+    s.is_free and s.is_within_limit and not (
+      s.is_compact and s.is_on_grid and not s.has_begun
+      and coalesce(s.start = any (r.starts), false)
+    ),
     -- Rule 6.
     booking.bookable_from(s.start, s.max_advance_days, s.zone, v_zone, v_horizon_days),
     s.start - s.notice,
     s.is_on_grid
-  from (
-    select s.*, false as is_inside
-    from slots s
-    where not s.is_compact
-    union all
-    select s.*, r.start is not null and s.is_on_grid and not s.has_begun
-    from slots s
-    left join inside_runs r
-      on r.staff_id = s.staff_id and r.location_id = s.location_id
-      and r.shape_id = s.shape_id and r.start = s.start
-    where s.is_compact
-  ) as s;
+  from slots s
+  left join inside_runs r on r.series = s.series;
 end
 $$;
 

@@ -13,15 +13,11 @@
 --
 -- Expired holds that no writer has deleted yet still count: the result follows the rows alone, and
 -- readers compare reserved_until with the clock.
---
--- Holds never move a grid (rule 2): where nothing but holds has changed, p_grid_stands takes the
--- slots as they are stored and asks only for their hold columns.
 create or replace function booking.expected_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
   p_to date,
-  p_grid_stands boolean default false,
   p_beyond boolean default false,
   p_shape_ids uuid[] default null
 ) returns table (
@@ -48,6 +44,7 @@ set enable_seqscan = off
 -- As in calculate_slots: how many rows the functions yield is not to be foreseen.
 set enable_nestloop = off
 set enable_mergejoin = off
+set enable_hashjoin = on
 set jit = off
 as $$
 declare
@@ -74,28 +71,7 @@ begin
   edges as (
     select min(b.first_start) as first_start, max(b.end_of_starts) as end_of_starts from bounds b
   ),
-  grid as (
-    select s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes,
-      s.claim, s.capacity, s.is_available, s.bookable_from, s.bookable_until
-    from booking.calculate_slots(
-      p_tenant_id, p_staff_ids, v_from, v_to, null, null, p_shape_ids
-    ) s
-    join bounds b
-      on b.staff_id = s.staff_id and b.location_id = s.location_id
-      and s.start_time >= b.first_start and s.start_time < b.end_of_starts
-    where not p_grid_stands
-    union all
-    select s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes,
-      s.claim, s.capacity, s.is_available, s.bookable_from, s.bookable_until
-    from booking.availability_slots s
-    join bounds b
-      on b.staff_id = s.staff_id and b.location_id = s.location_id
-      and s.start_time >= b.first_start and s.start_time < b.end_of_starts
-    where p_grid_stands and s.tenant_id = p_tenant_id and s.staff_id = any (p_staff_ids)
-      and s.start_time >= (select e.first_start from edges e)
-      and s.start_time < (select e.end_of_starts from edges e)
-  ),
-  appointed as materialized (
+  appointed as (
     select a.staff_id, a.location_id, a.shape_id, a.start_time,
       count(*)::integer as booked, (array_agg(a.id order by a.id))[1] as appointment_id
     from booking.appointments a
@@ -113,13 +89,9 @@ begin
     join booking.slot_shapes sh on sh.tenant_id = h.tenant_id and sh.id = h.shape_id
     where h.tenant_id = p_tenant_id and h.staff_id = any (p_staff_ids)
   ),
+  -- Slots that somebody attends or holds, on the grid or not.
   named as (
-    select a.staff_id, a.location_id, a.shape_id, a.start_time from appointed a
-    union
-    select h.staff_id, h.location_id, h.shape_id, h.start_time from holds h
-  ),
-  kept as (
-    select n.staff_id, n.location_id, n.shape_id, n.start_time, sh.duration_minutes,
+    select n.*, sh.duration_minutes, sh.is_group,
       n.start_time + sh.duration_minutes * interval '1 minute' as end_time,
       booking.claim_of(
         n.start_time, n.start_time + sh.duration_minutes * interval '1 minute',
@@ -130,29 +102,31 @@ begin
         n.start_time, sh.max_advance_days, b.zone, b.tenant_zone, b.booking_horizon_days
       ) as bookable_from,
       n.start_time - sh.min_notice_minutes * interval '1 minute' as bookable_until
-    from named n
-    join bounds b
-      on b.staff_id = n.staff_id and b.location_id = n.location_id
-      and n.start_time >= b.first_start and n.start_time < b.end_of_starts
+    from (
+      select coalesce(a.staff_id, h.staff_id) as staff_id,
+        coalesce(a.location_id, h.location_id) as location_id,
+        coalesce(a.shape_id, h.shape_id) as shape_id,
+        coalesce(a.start_time, h.start_time) as start_time,
+        coalesce(a.booked, 0) as booked, a.appointment_id,
+        coalesce(h.seats, 0) as seats, h.own_expiries
+      from appointed a
+      full join (
+        select o.staff_id, o.location_id, o.shape_id, o.start_time,
+          count(*)::integer as seats, array_agg(o.expires_at order by o.expires_at) as own_expiries
+        from holds o
+        group by o.staff_id, o.location_id, o.shape_id, o.start_time
+      ) as h
+        on h.staff_id = a.staff_id and h.location_id = a.location_id
+        and h.shape_id = a.shape_id and h.start_time = a.start_time
+    ) as n
+    join bounds b on b.staff_id = n.staff_id and b.location_id = n.location_id
     join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = n.shape_id
     left join booking.appointment_types t
       on t.tenant_id = p_tenant_id and t.id = sh.group_type_id
-    where not exists (
-      select from grid g
-      where g.staff_id = n.staff_id and g.location_id = n.location_id
-        and g.shape_id = n.shape_id and g.start_time = n.start_time
-    )
-  ),
-  slots as (
-    select g.* from grid g
-    union all
-    select k.staff_id, k.location_id, k.shape_id, k.start_time, k.end_time, k.duration_minutes,
-      k.claim, k.capacity, false, k.bookable_from, k.bookable_until
-    from kept k
   ),
   -- Rule 4: holds, as they bar each place.
   seen_holds as (
-    select h.*, b.location_id as seen_from, case
+    select h.staff_id, b.location_id, h.slot_id, h.session_hash, h.expires_at, case
       when t.location_id is null then h.claim
       else tstzrange(
         lower(h.claim) - t.minutes_to * interval '1 minute',
@@ -163,22 +137,6 @@ begin
     join bounds b on b.staff_id = h.staff_id
     left join booking.travel_around(p_tenant_id) t
       on t.location_id = h.location_id and t.other_location_id = b.location_id
-  ),
-  held as (
-    select s.staff_id, s.location_id, s.shape_id, s.start_time,
-      count(*) filter (where own.is_own)::integer as seats,
-      array_agg(h.expires_at order by h.expires_at) filter (where own.is_own) as own_expiries,
-      max(h.expires_at) filter (where not own.is_own) as others_expire_at,
-      case when count(distinct h.session_hash) = 1 then (array_agg(h.session_hash))[1] end
-        as session_hash
-    from seen_holds h
-    join slots s
-      on s.staff_id = h.staff_id and s.location_id = h.seen_from and s.claim && h.barred
-    cross join lateral (
-      select h.location_id = s.location_id and h.shape_id = s.shape_id
-        and h.start_time = s.start_time as is_own
-    ) as own
-    group by s.staff_id, s.location_id, s.shape_id, s.start_time
   ),
   -- Rule 5: the local days that holds touch, for people with a day limit, and how many of them such
   -- a day has room for. Holds of one slot are one, until the last of them expires, and none where
@@ -213,61 +171,107 @@ begin
     )
     group by h.staff_id, b.location_id, day.period, h.slot_id, s.max_appointments_per_day
   ),
-  full_until as (
-    select s.staff_id, s.location_id, s.shape_id, s.start_time, max(last.expires_at) as expires_at
-    from slots s
-    join (
-      select distinct d.staff_id, d.location_id, d.period, d.room from held_days d where d.room > 0
-    ) as day
-      on day.staff_id = s.staff_id and day.location_id = s.location_id
-      and tstzrange(s.start_time, s.end_time) && day.period
-    cross join lateral (
-      select d.expires_at
-      from held_days d
-      where d.staff_id = s.staff_id and d.location_id = s.location_id and d.period = day.period
-        and d.slot_id <> booking.slot_id(
-          p_tenant_id, s.staff_id, s.location_id, s.start_time, s.shape_id
-        )
-      order by d.expires_at desc
-      offset day.room - 1
-      limit 1
-    ) as last
-    group by s.staff_id, s.location_id, s.shape_id, s.start_time
+  -- What each person's slots at a place have to be asked about: mostly nothing.
+  places as materialized (
+    select b.staff_id, b.location_id, b.first_start, b.end_of_starts,
+      h.held_time, h.barred, h.slot_ids, h.session_hashes, h.expiries, d.held_days
+    from bounds b
+    left join (
+      select s.staff_id, s.location_id, range_agg(s.barred) as held_time,
+        array_agg(s.barred) as barred, array_agg(s.slot_id) as slot_ids,
+        array_agg(s.session_hash) as session_hashes, array_agg(s.expires_at) as expiries
+      from seen_holds s
+      group by s.staff_id, s.location_id
+    ) as h on h.staff_id = b.staff_id and h.location_id = b.location_id
+    left join (
+      select f.staff_id, f.location_id, range_agg(f.period) as held_days
+      from held_days f
+      where f.room > 0
+      group by f.staff_id, f.location_id
+    ) as d on d.staff_id = b.staff_id and d.location_id = b.location_id
+  ),
+  slots as (
+    select
+      coalesce(g.staff_id, n.staff_id) as staff_id,
+      coalesce(g.location_id, n.location_id) as location_id,
+      coalesce(g.shape_id, n.shape_id) as shape_id,
+      coalesce(g.start_time, n.start_time) as start_time,
+      coalesce(g.end_time, n.end_time) as end_time,
+      coalesce(g.duration_minutes, n.duration_minutes) as duration_minutes,
+      coalesce(g.claim, n.claim) as claim,
+      coalesce(g.capacity, n.capacity) as capacity,
+      coalesce(g.is_available, false) as is_available,
+      case when g.staff_id is null then n.bookable_from else g.bookable_from end as bookable_from,
+      coalesce(g.bookable_until, n.bookable_until) as bookable_until,
+      n.is_group, n.appointment_id, n.own_expiries,
+      coalesce(n.booked, 0) as booked, coalesce(n.seats, 0) as seats
+    from booking.calculate_slots(
+      p_tenant_id, p_staff_ids, v_from, v_to, null, null, p_shape_ids
+    ) g
+    full join named n
+      on n.staff_id = g.staff_id and n.location_id = g.location_id
+      and n.shape_id = g.shape_id and n.start_time = g.start_time
   )
   select
     s.staff_id, s.location_id, s.shape_id, s.start_time, s.end_time, s.duration_minutes, s.claim,
-    s.capacity,
-    greatest(s.capacity - coalesce(a.booked, 0) - coalesce(h.seats, 0), 0),
+    s.capacity, greatest(s.capacity - s.booked - s.seats, 0),
     s.is_available, s.bookable_from, s.bookable_until,
     -- Free again once the holds of other slots are gone, or leave room on its day (a class that
     -- somebody attends has its day), and, where attendees and holds fill it, as many of its own as
     -- leave one seat.
     greatest(
-      h.others_expire_at,
-      case when not (sh.is_group and coalesce(a.booked, 0) > 0) then f.expires_at end,
+      case when p.held_time && s.claim then (
+        select max(h.expires_at)
+        from unnest(p.barred, p.slot_ids, p.expiries) as h(barred, slot_id, expires_at)
+        where h.barred && s.claim and h.slot_id <> booking.slot_id(
+          p_tenant_id, s.staff_id, s.location_id, s.start_time, s.shape_id
+        )
+      ) end,
       case
-        when coalesce(a.booked, 0) + h.seats >= s.capacity
-        then h.own_expiries[least(h.seats, h.seats + coalesce(a.booked, 0) - s.capacity + 1)]
+        when p.held_days && tstzrange(s.start_time, s.end_time)
+          and not coalesce(s.is_group and s.booked > 0, false)
+        then (
+          select max(last.expires_at)
+          from (
+            select distinct d.period, d.room
+            from held_days d
+            where d.staff_id = s.staff_id and d.location_id = s.location_id and d.room > 0
+              and d.period && tstzrange(s.start_time, s.end_time)
+          ) as day
+          cross join lateral (
+            select d.expires_at
+            from held_days d
+            where d.staff_id = s.staff_id and d.location_id = s.location_id
+              and d.period = day.period
+              and d.slot_id <> booking.slot_id(
+                p_tenant_id, s.staff_id, s.location_id, s.start_time, s.shape_id
+              )
+            order by d.expires_at desc
+            offset day.room - 1
+            limit 1
+          ) as last
+        )
+      end,
+      case
+        when s.seats > 0 and s.booked + s.seats >= s.capacity
+        then s.own_expiries[least(s.seats, s.seats + s.booked - s.capacity + 1)]
       end
     ),
-    h.session_hash,
-    case when not sh.is_group then a.appointment_id end
+    case when p.held_time && s.claim then (
+      select case when count(distinct h.session_hash) = 1 then (array_agg(h.session_hash))[1] end
+      from unnest(p.barred, p.session_hashes) as h(barred, session_hash)
+      where h.barred && s.claim
+    ) end,
+    case when not s.is_group then s.appointment_id end
   from slots s
-  join booking.slot_shapes sh on sh.tenant_id = p_tenant_id and sh.id = s.shape_id
-  left join appointed a
-    on a.staff_id = s.staff_id and a.location_id = s.location_id
-    and a.shape_id = s.shape_id and a.start_time = s.start_time
-  left join held h
-    on h.staff_id = s.staff_id and h.location_id = s.location_id
-    and h.shape_id = s.shape_id and h.start_time = s.start_time
-  left join full_until f
-    on f.staff_id = s.staff_id and f.location_id = s.location_id
-    and f.shape_id = s.shape_id and f.start_time = s.start_time;
+  join places p
+    on p.staff_id = s.staff_id and p.location_id = s.location_id
+    and s.start_time >= p.first_start and s.start_time < p.end_of_starts;
 end
 $$;
 
 comment on function booking.expected_slots(
-  uuid, uuid[], date, date, boolean, boolean, uuid[]
+  uuid, uuid[], date, date, boolean, uuid[]
 ) is
   'What availability_slots must hold for these people and local dates (null: no bound), hold columns
 included; nothing before a location''s today or after a calendar''s materialized_until. p_beyond:

@@ -9,9 +9,17 @@ create or replace function booking.travel_around(p_tenant_id uuid) returns table
   minutes_from integer,
   minutes_to integer
 )
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
+begin
+  -- Most tenants have one place, or places without a way between them.
+  perform from booking.travel_times t where t.tenant_id = p_tenant_id;
+  if not found then
+    return;
+  end if;
+
+  return query
   select p.here, p.there,
     coalesce(own.minutes, back.minutes), coalesce(back.minutes, own.minutes)
   from (
@@ -28,7 +36,8 @@ as $$
     and own.from_location_id = p.here and own.to_location_id = p.there
   left join booking.travel_times back
     on back.tenant_id = p_tenant_id
-    and back.from_location_id = p.there and back.to_location_id = p.here
+    and back.from_location_id = p.there and back.to_location_id = p.here;
+end
 $$;
 
 comment on function booking.travel_around(uuid) is

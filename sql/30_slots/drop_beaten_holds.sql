@@ -20,6 +20,13 @@ as $$
 declare
   v_reach interval := booking.longest_travel(p_tenant_id);
 begin
+  perform
+  from booking.slot_reservations h
+  where h.tenant_id = p_tenant_id and h.staff_id = any (p_staff_ids);
+  if not found then
+    return;
+  end if;
+
   with near as materialized (
     select h.id, h.staff_id, h.location_id, h.slot_id, h.seat, h.claim
     from booking.slot_reservations h

@@ -35,6 +35,7 @@ create or replace function booking.find_open_slots(
 )
 language plpgsql stable parallel safe
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 set jit = off
 as $$
 declare
@@ -42,6 +43,7 @@ declare
   v_now timestamptz := booking.now();
   v_from timestamptz;
   v_until timestamptz;
+  v_unpublished_date date;
   v_published_until timestamptz;
   v_zones text[];
   v_people integer;
@@ -55,33 +57,34 @@ declare
   v_found bigint;
   v_left integer := p_limit;
 begin
-  select
-    greatest(v_now, p_after_start, min(booking.first_instant(p_first_date, z.zone))),
-    least(
-      max(booking.first_instant(p_last_date + 1, z.zone)),
-      max(booking.first_instant(z.today + t.booking_horizon_days + 1, z.zone))
-    ),
-    array_agg(distinct z.zone)
-  into v_from, v_until, v_zones
-  from booking.locations l
-  join booking.tenants t on t.id = l.tenant_id
-  cross join lateral (
-    select coalesce(l.timezone, t.timezone) as zone,
-      (v_now at time zone coalesce(l.timezone, t.timezone))::date as today
-  ) as z
-  where l.tenant_id = p_tenant_id;
-
-  -- Up to here everybody's slots are published.
-  select min(booking.first_instant(c.materialized_until + 1, z.zone)), count(distinct c.staff_id)
-  into v_published_until, v_people
+  -- Whose slots, and the first date on which not everybody's are published.
+  select min(c.materialized_until) + 1, count(*)
+  into v_unpublished_date, v_people
   from booking.calendars c
   join booking.staff s on s.tenant_id = c.tenant_id and s.id = c.staff_id and s.is_active
-  cross join unnest(v_zones) as z(zone)
   where c.tenant_id = p_tenant_id and (p_staff_ids is null or c.staff_id = any (p_staff_ids));
 
   if v_people = 0 then
     return;
   end if;
+
+  select
+    greatest(v_now, p_after_start, min(booking.first_instant(p_first_date, z.zone))),
+    least(
+      max(booking.first_instant(p_last_date + 1, z.zone)),
+      max(booking.first_instant(
+        (v_now at time zone z.zone)::date + z.booking_horizon_days + 1, z.zone
+      ))
+    ),
+    min(booking.first_instant(v_unpublished_date, z.zone)),
+    array_agg(z.zone)
+  into v_from, v_until, v_published_until, v_zones
+  from (
+    select distinct coalesce(l.timezone, t.timezone) as zone, t.booking_horizon_days
+    from booking.locations l
+    join booking.tenants t on t.id = l.tenant_id
+    where l.tenant_id = p_tenant_id
+  ) as z;
 
   return query
   select *
@@ -93,6 +96,9 @@ begin
   v_left := v_left - v_found;
 
   v_from := greatest(v_from, v_published_until);
+  if v_left = 0 or v_from >= v_until then
+    return;
+  end if;
   v_shapes := coalesce(cardinality(p_shape_ids), (
     select count(distinct y.shape_id)
     from booking.appointment_types y
@@ -139,7 +145,7 @@ begin
         e.staff_id, e.location_id, e.shape_id, e.start_time, e.end_time, e.duration_minutes,
         greatest(e.seats_left, 1)
       from booking.expected_slots(
-        p_tenant_id, v_staff_ids, v_first_date, v_last_date, false, true, p_shape_ids
+        p_tenant_id, v_staff_ids, v_first_date, v_last_date, true, p_shape_ids
       ) e
       where e.start_time >= v_from and e.start_time < v_chunk_until
         and (p_location_id is null or e.location_id = p_location_id)

@@ -35,11 +35,15 @@ language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
 declare
+  v_staff_ids uuid[] := p_staff_ids;
   v_staff_id uuid;
 begin
-  for v_staff_id in
-    select distinct s.id from unnest(p_staff_ids) as s(id) order by s.id
-  loop
+  -- One person is the rule, and in order.
+  if cardinality(v_staff_ids) is distinct from 1 then
+    v_staff_ids := array(select distinct s.id from unnest(p_staff_ids) as s(id) order by s.id);
+  end if;
+
+  foreach v_staff_id in array v_staff_ids loop
     update booking.calendars c
     set revision = c.revision + 1
     where c.tenant_id = p_tenant_id and c.staff_id = v_staff_id

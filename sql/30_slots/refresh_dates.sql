@@ -4,8 +4,7 @@
 create or replace function booking.refresh_dates(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_dates daterange[],
-  p_grid_stands boolean default false
+  p_dates daterange[]
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -31,7 +30,7 @@ begin
     from unnest(p_staff_ids, p_dates) as change(staff_id, dates);
 
     perform booking.refresh_slots(
-      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1, p_grid_stands
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1
     );
     return;
   end if;
@@ -46,11 +45,11 @@ begin
     group by s.dates
   loop
     perform booking.refresh_slots(
-      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1, p_grid_stands
+      p_tenant_id, v_staff_ids, lower(v_dates), upper(v_dates) - 1
     );
   end loop;
 end
 $$;
 
-comment on function booking.refresh_dates(uuid, uuid[], daterange[], boolean) is
+comment on function booking.refresh_dates(uuid, uuid[], daterange[]) is
   'Refreshes p_dates[i] (local dates) of p_staff_ids[i]; a person may occur several times.';

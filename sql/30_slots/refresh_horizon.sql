@@ -16,6 +16,7 @@ set enable_seqscan = off
 set jit = off
 set enable_nestloop = off
 set enable_mergejoin = off
+set enable_hashjoin = on
 as $$
 declare
   v_staff_ids uuid[] := coalesce(p_staff_ids, array(

@@ -8,7 +8,7 @@
 -- Runs as the owner because callers may not read what decides (bookable_from, holds, is_active);
 -- each worker asks who is calling where not everyone may know. Locks nothing but the client's row
 -- of rate_limits, where the transaction may write. Leaves no audit row: nothing was attempted.
-create or replace function booking.answer(p_function text, p_request jsonb) returns jsonb
+create or replace function booking.answer(p_function text, p_request jsonb) returns json
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 set lock_timeout = '2s'
@@ -16,6 +16,8 @@ as $$
 declare
   v_seconds integer := booking.seconds_to_wait('read');
   v_answer jsonb;
+  -- Of lists, which are long: as text, and copied no more often than need be.
+  v_body text;
   v_code text;
   v_message text;
   v_details text;
@@ -33,11 +35,11 @@ begin
         when 'get_tenant' then
           v_answer := booking.get_tenant(p_request);
         when 'get_available_slots' then
-          v_answer := booking.get_available_slots(p_request);
+          v_body := booking.get_available_slots(p_request);
         when 'get_available_times' then
           v_answer := booking.get_available_times(p_request);
         when 'get_next_available' then
-          v_answer := booking.get_next_available(p_request);
+          v_body := booking.get_next_available(p_request);
         when 'get_reservations' then
           v_answer := booking.get_reservations(p_request);
         when 'explain_availability' then
@@ -65,14 +67,16 @@ begin
     end;
   end loop;
 
-  v_answer := jsonb_build_object('success', true) || v_answer;
+  if v_body is null then
+    v_body := (jsonb_build_object('success', true) || v_answer)::text;
+  end if;
   if current_setting('request.method', true) in ('GET', 'HEAD') then
     v_cache_control := booking.cache_control((
       select t.cache_seconds
       from booking.tenants t
       where t.id = coalesce(p_request ->> 'tenant_id', v_answer ->> 'id')::uuid
     ));
-    v_etag := format('"%s"', md5(v_answer::text));
+    v_etag := format('"%s"', md5(v_body));
     perform set_config('response.headers', jsonb_build_array(
       jsonb_build_object('Cache-Control', v_cache_control),
       jsonb_build_object('ETag', v_etag)
@@ -85,7 +89,7 @@ begin
       return null;
     end if;
   end if;
-  return v_answer;
+  return v_body::json;
 end
 $$;
 

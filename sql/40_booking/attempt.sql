@@ -31,6 +31,10 @@ create or replace function booking.attempt(p_action text, p_request jsonb) retur
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 set lock_timeout = '2s'
+-- Plans are made once a session, and not for what they are first asked.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 declare
   c_unknown_tenant constant uuid := uuid '00000000-0000-0000-0000-000000000000';
@@ -59,26 +63,28 @@ begin
     return booking.refuse_calls(v_seconds);
   end if;
 
-  v_appointment := booking.find_appointment(v_request);
+  if v_request ->> 'appointment_id' is not null then
+    v_appointment := booking.find_appointment(v_request);
+  end if;
   if v_appointment.tenant_id is not null then
     v_request := v_request || jsonb_build_object('tenant_id', v_appointment.tenant_id);
   end if;
-  v_slot := booking.find_slot(v_request, v_session_hash);
+  if v_request ->> 'slot_id' is not null then
+    v_slot := booking.find_slot(v_request, v_session_hash);
+  end if;
 
-  -- A member's own tenant is known without an appointment or slot; a stranger's word is not.
-  v_tenant_id := coalesce(
-    v_appointment.tenant_id, v_slot.tenant_id,
-    case
-      when booking.caller_is_member((v_request ->> 'tenant_id')::uuid)
-      then (v_request ->> 'tenant_id')::uuid
-    end,
-    -- Whoever reserves a time names a tenant and no slot.
-    (
-      select t.id
+  v_tenant_id := coalesce(v_appointment.tenant_id, v_slot.tenant_id);
+  if v_tenant_id is null then
+    if booking.caller_is_member((v_request ->> 'tenant_id')::uuid) then
+      -- A member's own tenant is known without an appointment or slot; a stranger's word is not.
+      v_tenant_id := (v_request ->> 'tenant_id')::uuid;
+    elsif p_action = 'reserve_time' then
+      -- Whoever reserves a time names a tenant and no slot.
+      select t.id into v_tenant_id
       from booking.tenants t
-      where t.id = (v_request ->> 'tenant_id')::uuid and p_action = 'reserve_time'
-    )
-  );
+      where t.id = (v_request ->> 'tenant_id')::uuid;
+    end if;
+  end if;
 
   -- Tells the triggers that this is no direct write.
   perform set_config('booking.is_audited', 'on', true);

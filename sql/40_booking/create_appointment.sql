@@ -32,7 +32,7 @@ declare
   v_request_hash bytea := sha256(convert_to((p_request - 'tenant_id')::text, 'UTF8'));
   v_token text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
   v_token_hash bytea := sha256(convert_to(v_token, 'UTF8'));
-  v_tenant booking.tenants;
+  v_due_minutes integer;
   v_hold booking.slot_reservations;
   v_type booking.appointment_types;
   v_appointment booking.appointments;
@@ -112,17 +112,22 @@ begin
   );
 
   select s.* into v_state
-  from booking.calculate_slot(
+  from booking.current_slot(
     v_hold.tenant_id, v_hold.staff_id, v_hold.location_id, v_type.shape_id, v_hold.start_time
   ) s;
   if not coalesce(v_state.is_free, false) then
     perform booking.refuse_changed();
   end if;
 
+  -- The appointment takes the hold's time, and its trigger publishes both.
+  perform set_config('booking.refresh_follows', 'on', true);
   delete from booking.slot_reservations h
   where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;
+  perform set_config('booking.refresh_follows', '', true);
 
-  select t.* into v_tenant from booking.tenants t where t.id = v_hold.tenant_id;
+  select t.payment_due_minutes into v_due_minutes
+  from booking.tenants t
+  where t.id = v_hold.tenant_id;
   if v_type.id is distinct from v_hold.appointment_type_id then
     v_hold.quoted_price_cents := booking.price_of(
       v_hold.tenant_id, v_type.id, v_hold.staff_id, v_hold.location_id, v_hold.start_time
@@ -144,7 +149,7 @@ begin
     v_caller_id, p_request -> 'user_data', p_request ->> 'notes',
     v_hold.quoted_price_cents, v_hold.currency,
     case when payment.is_due then 'pending' else 'not_required' end,
-    case when payment.is_due then v_now + v_tenant.payment_due_minutes * interval '1 minute' end,
+    case when payment.is_due then v_now + v_due_minutes * interval '1 minute' end,
     v_key, case when v_key is not null then v_request_hash end, v_token_hash, 'api'
   from booking.slot_shapes sh
   cross join lateral (
@@ -162,14 +167,16 @@ comment on function booking.create_appointment(booking.availability_slots, bytea
 
 -- Whether this caller has booked with this key before; tenant null: wherever. Reads only.
 create or replace function booking.was_booked(p_tenant_id uuid, p_key text) returns boolean
-language sql volatile parallel unsafe
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
-  select exists (
+begin
+  return exists (
     select from booking.appointments a
     where a.idempotency_key = p_key and a.customer_id is not distinct from booking.caller_id()
       and (p_tenant_id is null or a.tenant_id = p_tenant_id)
-  )
+  );
+end
 $$;
 
 comment on function booking.was_booked(uuid, text) is
@@ -178,10 +185,14 @@ comment on function booking.was_booked(uuid, text) is
 -- What the customer gets to know. The token is shown here and never again.
 create or replace function booking.booked(p_appointment booking.appointments, p_token text)
 returns jsonb
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select jsonb_build_object(
+declare
+  v_is_due boolean := p_appointment.status = 'pending'
+    and p_appointment.payment_status in ('pending', 'failed');
+begin
+  return jsonb_build_object(
     'appointment_id', p_appointment.id,
     'status', p_appointment.status,
     'start_time', booking.iso_time(p_appointment.start_time),
@@ -189,14 +200,11 @@ as $$
     'price_cents', p_appointment.price_cents,
     'currency', p_appointment.currency,
     'manage_token', p_token,
-    'payment_required', payment.is_due,
+    'payment_required', v_is_due,
     'payment_due_at', booking.iso_time(p_appointment.payment_due_at),
-    'payment_url', case when payment.is_due then booking.payment_url(p_appointment) end
-  )
-  from (
-    select p_appointment.status = 'pending'
-      and p_appointment.payment_status in ('pending', 'failed') as is_due
-  ) as payment
+    'payment_url', case when v_is_due then booking.payment_url(p_appointment) end
+  );
+end
 $$;
 
 comment on function booking.booked(booking.appointments, text) is

@@ -27,6 +27,9 @@ begin
   if cardinality(v_taken) >= p_capacity then
     return null;
   end if;
+  if p_capacity = 1 then
+    return 1;
+  end if;
 
   return (
     select s.seat

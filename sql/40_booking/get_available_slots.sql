@@ -1,7 +1,7 @@
 -- The slots of some days, page by page: a page begins after the slot that its token names, so that
 -- what is booked meanwhile moves nothing. Refuses: invalid_request, range_too_large, not_found.
 -- Reads only, in the frame of booking.answer.
-create or replace function booking.get_available_slots(p_request jsonb) returns jsonb
+create or replace function booking.get_available_slots(p_request jsonb) returns text
 language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
@@ -31,7 +31,9 @@ begin
       ));
     end if;
   end if;
-  return booking.list_slots(p_request, v_after_start, v_after_id, v_limit) - 'searched_until';
+  return booking.list_slots(
+    p_request, v_after_start, v_after_id, v_limit, 'next_page_token'
+  );
 end
 $$;
 

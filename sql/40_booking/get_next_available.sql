@@ -1,6 +1,6 @@
 -- The first free times from an instant on, over all people or one. Refuses: invalid_request,
 -- not_found. Reads only, in the frame of booking.answer.
-create or replace function booking.get_next_available(p_request jsonb) returns jsonb
+create or replace function booking.get_next_available(p_request jsonb) returns text
 language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
@@ -10,7 +10,7 @@ declare
 begin
   perform booking.require_between('max_results', v_limit, 1, 100);
   perform booking.require_time('from_time', v_from);
-  return booking.list_slots(p_request, v_from, null, v_limit) - 'next_page_token';
+  return booking.list_slots(p_request, v_from, null, v_limit, 'searched_until');
 end
 $$;
 

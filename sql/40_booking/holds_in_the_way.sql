@@ -9,15 +9,21 @@ create or replace function booking.holds_in_the_way(
   p_slot_id uuid,
   p_claim tstzrange
 ) returns setof booking.slot_reservations
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := booking.now();
+  v_reach interval := booking.longest_travel(p_tenant_id);
+begin
+  return query
   select h.*
   from booking.slot_reservations h
   where h.tenant_id = p_tenant_id and h.staff_id = p_staff_id
-    and h.claim && booking.widened(p_claim, booking.longest_travel(p_tenant_id))
-    and h.slot_id <> p_slot_id and h.expires_at > booking.now()
-    and p_claim && booking.barred_period(p_tenant_id, h.claim, h.location_id, p_location_id)
+    and h.claim && booking.widened(p_claim, v_reach)
+    and h.slot_id <> p_slot_id and h.expires_at > v_now
+    and p_claim && booking.barred_period(p_tenant_id, h.claim, h.location_id, p_location_id);
+end
 $$;
 
 comment on function booking.holds_in_the_way(uuid, uuid, uuid, uuid, tstzrange) is

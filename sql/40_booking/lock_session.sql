@@ -3,12 +3,14 @@
 -- it. Before any calendar; taken again it costs nothing.
 create or replace function booking.lock_session(p_tenant_id uuid, p_session_hash bytea)
 returns void
-language sql volatile parallel unsafe
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
-  select pg_advisory_xact_lock(hashtextextended(
+begin
+  perform pg_advisory_xact_lock(hashtextextended(
     p_tenant_id::text || encode(p_session_hash, 'hex'), 0
-  ))
+  ));
+end
 $$;
 
 comment on function booking.lock_session(uuid, bytea) is

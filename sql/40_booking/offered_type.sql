@@ -66,10 +66,11 @@ create or replace function booking.have_same_claims(
   p_shape_id uuid,
   p_other_shape_id uuid
 ) returns boolean
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select exists (
+begin
+  return exists (
     select
     from booking.slot_shapes a
     join booking.slot_shapes b on b.tenant_id = a.tenant_id
@@ -78,7 +79,8 @@ as $$
       and a.duration_minutes = b.duration_minutes
       and a.buffer_before_minutes = b.buffer_before_minutes
       and a.buffer_after_minutes = b.buffer_after_minutes
-  )
+  );
+end
 $$;
 
 comment on function booking.have_same_claims(uuid, uuid, uuid) is

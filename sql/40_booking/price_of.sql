@@ -7,13 +7,31 @@ create or replace function booking.price_of(
   p_location_id uuid,
   p_start_time timestamptz
 ) returns integer
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select p.price_cents
-  from booking.slot_prices(
-    p_tenant_id, p_type_id, array[p_staff_id], array[p_location_id], array[p_start_time]
-  ) p
+begin
+  if p_type_id is null then
+    return null;
+  end if;
+
+  -- Most tenants have no rules.
+  perform from booking.price_rules r where r.tenant_id = p_tenant_id;
+  if not found then
+    return (
+      select y.price_cents
+      from booking.appointment_types y
+      where y.tenant_id = p_tenant_id and y.id = p_type_id
+    );
+  end if;
+
+  return (
+    select p.price_cents
+    from booking.slot_prices(
+      p_tenant_id, p_type_id, array[p_staff_id], array[p_location_id], array[p_start_time]
+    ) p
+  );
+end
 $$;
 
 comment on function booking.price_of(uuid, uuid, uuid, uuid, timestamptz) is

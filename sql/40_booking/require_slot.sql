@@ -53,12 +53,14 @@ comment on function booking.has_row(booking.availability_slots) is
   'True if the slot is in availability_slots now.';
 
 create or replace function booking.refuse_taken() returns void
-language sql volatile parallel unsafe
+language plpgsql volatile parallel unsafe
 set search_path = ''
 as $$
-  select booking.refuse(
+begin
+  perform booking.refuse(
     'slot_taken', 'This time is no longer available.', null, 'Choose another time.'
-  )
+  );
+end
 $$;
 
 comment on function booking.refuse_taken() is 'Refuses with slot_taken.';

@@ -99,8 +99,13 @@ begin
     end if;
   end if;
 
-  delete from booking.slot_reservations h
-  where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;
+  if v_hold.id is not null then
+    -- The appointment takes the hold's time, and its trigger publishes both.
+    perform set_config('booking.refresh_follows', 'on', true);
+    delete from booking.slot_reservations h
+    where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;
+    perform set_config('booking.refresh_follows', '', true);
+  end if;
 
   perform
   from booking.holds_in_the_way(
@@ -160,10 +165,11 @@ comment on function booking.reschedule_appointment(
 
 -- Where an appointment is now.
 create or replace function booking.moved(p_appointment booking.appointments) returns jsonb
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-  select jsonb_build_object(
+begin
+  return jsonb_build_object(
     'appointment_id', p_appointment.id,
     'slot_id', p_appointment.slot_id,
     'staff_id', p_appointment.staff_id,
@@ -172,7 +178,8 @@ as $$
     'end_time', booking.iso_time(p_appointment.end_time),
     'seat', p_appointment.seat,
     'message', 'The appointment is at the new time.'
-  )
+  );
+end
 $$;
 
 comment on function booking.moved(booking.appointments) is 'The answer to a move.';

@@ -6,10 +6,10 @@
 -- (booking.price_of), and keeps the quote until it is for another service.
 --
 -- Locks the session (two calls of one session must not pass max_holds_per_session together), then
--- the calendar; looks afterwards, and reads the clock once. A slot that is published as taken, or
--- not published though its day is, is refused without any lock, and so is one beyond the published
--- days that the calculator does not offer: nobody makes bookers wait by asking for it, and busy
--- takes as long as off duty.
+-- the calendar; looks afterwards (current_slot), and reads the clock once. A slot that is published
+-- as taken, or not published though its day is, is refused without any lock, and so is one beyond
+-- the published days that the calculator does not offer: nobody makes bookers wait by asking for
+-- it, and busy takes as long as off duty.
 --
 -- Refuses: invalid_request, slot_not_found, slot_taken, hold_limit_reached, appointment_conflict
 -- (held already, for a service that the tenant has withdrawn since).
@@ -23,11 +23,15 @@ set search_path = ''
 as $$
 declare
   v_now timestamptz := booking.now();
-  v_tenant booking.tenants;
   v_type booking.appointment_types;
   v_hold booking.slot_reservations;
-  v_claim tstzrange;
+  v_claim tstzrange := p_slot.claim;
   v_state record;
+  v_are_others_in_the_way boolean;
+  v_ids_in_the_way uuid[];
+  v_most_holds integer;
+  v_hold_minutes integer;
+  v_holds integer;
 begin
   perform booking.require_length('session_id', p_request ->> 'session_id', 16, 128, true);
   perform booking.require_slot(p_slot, p_request);
@@ -62,40 +66,40 @@ begin
     and h.session_hash = p_session_hash and h.expires_at > v_now;
 
   if not found then
-    select booking.claim_of(
-      p_slot.start_time, p_slot.start_time + sh.duration_minutes * interval '1 minute',
-      sh.buffer_before_minutes, sh.buffer_after_minutes
-    )
-    into v_claim
-    from booking.slot_shapes sh
-    where sh.tenant_id = p_slot.tenant_id and sh.id = p_slot.shape_id;
+    -- A slot that has no row was found without its claim.
+    if v_claim is null then
+      select booking.claim_of(
+        p_slot.start_time, p_slot.start_time + sh.duration_minutes * interval '1 minute',
+        sh.buffer_before_minutes, sh.buffer_after_minutes
+      )
+      into v_claim
+      from booking.slot_shapes sh
+      where sh.tenant_id = p_slot.tenant_id and sh.id = p_slot.shape_id;
+    end if;
 
     -- Before the calculator, so that the losers of a rush cost little.
-    perform
+    select bool_or(h.session_hash <> p_session_hash), array_agg(h.id)
+    into v_are_others_in_the_way, v_ids_in_the_way
     from booking.holds_in_the_way(
       p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.id, v_claim
-    ) h
-    where h.session_hash <> p_session_hash;
-    if found then
+    ) h;
+    if v_are_others_in_the_way then
       perform booking.refuse_taken();
     end if;
 
     select s.* into v_state
-    from booking.calculate_slot(
+    from booking.current_slot(
       p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.shape_id, p_slot.start_time
     ) s;
     if not coalesce(v_state.is_on_grid and v_state.is_available and v_state.is_bookable, false) then
       perform booking.refuse_taken();
     end if;
 
-    delete from booking.slot_reservations h
-    where h.tenant_id = p_slot.tenant_id and h.staff_id = p_slot.staff_id
-      and (h.expires_at <= v_now or h.id in (
-        select w.id
-        from booking.holds_in_the_way(
-          p_slot.tenant_id, p_slot.staff_id, p_slot.location_id, p_slot.id, v_claim
-        ) w
-      ));
+    -- What has expired goes as the hold comes (check_hold).
+    if v_ids_in_the_way is not null then
+      delete from booking.slot_reservations h
+      where h.tenant_id = p_slot.tenant_id and h.id = any (v_ids_in_the_way);
+    end if;
 
     -- A class that somebody attends has its day. Else one of the session's own holds makes room on
     -- a day that is full with them, the one that ends first.
@@ -135,17 +139,19 @@ begin
   );
 
   if v_hold.id is null then
-    select t.* into v_tenant from booking.tenants t where t.id = p_slot.tenant_id;
+    select t.hold_minutes, t.max_holds_per_session, (
+      select count(*)
+      from booking.slot_reservations h
+      where h.tenant_id = t.id and h.session_hash = p_session_hash and h.expires_at > v_now
+    )
+    into v_hold_minutes, v_most_holds, v_holds
+    from booking.tenants t
+    where t.id = p_slot.tenant_id;
 
-    perform
-    from booking.slot_reservations h
-    where h.tenant_id = p_slot.tenant_id and h.session_hash = p_session_hash
-      and h.expires_at > v_now
-    having count(*) >= v_tenant.max_holds_per_session;
-    if found then
+    if v_holds >= v_most_holds then
       perform booking.refuse(
         'hold_limit_reached',
-        format('This session holds %s times already.', v_tenant.max_holds_per_session),
+        format('This session holds %s times already.', v_most_holds),
         null, 'Book or release one of them first.'
       );
     end if;
@@ -162,7 +168,7 @@ begin
         p_slot.tenant_id, v_type.id, p_slot.staff_id, p_slot.location_id, p_slot.start_time
       ),
       v_type.currency, v_state.capacity,
-      v_now + v_tenant.hold_minutes * interval '1 minute'
+      v_now + v_hold_minutes * interval '1 minute'
     )
     returning * into v_hold;
   elsif v_hold.appointment_type_id is distinct from coalesce(v_type.id, v_hold.appointment_type_id)

@@ -245,15 +245,22 @@ for each statement execute function booking.appointments_changed();
 create or replace function booking.appointments_recorded() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
+-- Planned once a session: to plan costs more than what is planned.
+set plan_cache_mode = force_generic_plan
+set jit = off
 as $$
 declare
   v_now timestamptz := booking.now();
   v_caller_id uuid := booking.caller_id();
   v_caller_role text := coalesce(booking.caller_role(), session_user);
-  v_address_hash bytea := booking.address_hash();
+  v_is_direct boolean := coalesce(current_setting('booking.is_audited', true), '') <> 'on';
+  v_address_hash bytea;
   v_before booking.appointments[];
   v_after booking.appointments[];
 begin
+  if v_is_direct then
+    v_address_hash := booking.address_hash();
+  end if;
   if tg_op <> 'INSERT' then
     v_before := array(select o from old_rows o);
   end if;
@@ -298,8 +305,7 @@ begin
         else '{}'
       end
     from changes c
-    where c.action is not null
-      and coalesce(current_setting('booking.is_audited', true), '') <> 'on'
+    where c.action is not null and v_is_direct
   )
   insert into booking.events (tenant_id, kind, appointment_id, payload)
   select c.tenant_id, event.kind, c.appointment_id,

@@ -268,8 +268,8 @@ def test_nothing_else_is_wrong_with_the_request(shared_salon: Salon, function: s
 
 def test_every_refusal_that_a_function_can_give_is_in_the_list() -> None:
     answer = functions()["answer"]
-    workers = re.findall(r"when '(\w+)' then\s+v_answer := booking\.\1\(", answer)
-    assert len(workers) == len(re.findall(r"v_answer := booking\.(?!refusal\()", answer))
+    workers = re.findall(r"when '(\w+)' then\s+v_(?:answer|body) := booking\.\1\(", answer)
+    assert len(workers) == len(re.findall(r"v_(?:answer|body) := booking\.(?!refusal\()", answer))
     assert set(workers) == {case.function for case in CASES} == GOOD.keys()
     possible = {
         (worker, code, pattern) for worker in workers for code, pattern in possible_refusals(worker)

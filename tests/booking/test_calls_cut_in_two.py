@@ -9,7 +9,6 @@ from psycopg import errors
 from tests.booking.booked import SESSION, audit_rows, call, holds, slot_at
 from tests.salon import Salon
 
-
 # By name, or by the number that a plan has kept of it.
 NO_FUNCTION = "perform booking.no_more()"
 NO_NUMBER = "raise 'cache lookup failed for function 37802' using errcode = 'internal_error'"

@@ -939,3 +939,30 @@ def test_who_runs_out_of_time_is_told_so_on_record(
     writer.execute("rollback")
     (record,) = audit_rows(salon)
     assert (record["outcome"], record["code"]) == ("refused", "busy")
+
+
+# What is published is believed only where it is sure
+
+
+@pytest.mark.parametrize("table", ["appointments", "busy_times"])
+def test_what_takes_time_is_seen_though_it_was_never_published(salon: Salon, table: str) -> None:
+    slot = slot_at(salon, at("10:00"))
+    with salon.db.transaction():
+        salon.db.execute("set local session_replication_role = replica")
+        if table == "appointments":
+            salon.appointment(at("10:15"))
+        else:
+            salon.insert(table, staff_id=salon.person, start_time=at("10:15"), end_time=at("11:00"))
+    assert_refused(ask(salon, slot), "slot_taken", 409)
+
+
+def test_a_queued_calendar_is_calculated(salon: Salon) -> None:
+    slot = slot_at(salon, at("10:00"))
+    with salon.db.transaction():
+        salon.db.execute("set local session_replication_role = replica")
+        salon.db.execute("delete from booking.working_hours")
+        salon.db.execute(
+            "insert into booking.refresh_queue (tenant_id, staff_id, reason) values (%s, %s, %s)",
+            (salon.tenant, salon.person, "hours changed"),
+        )
+    assert_refused(ask(salon, slot), "slot_taken", 409)

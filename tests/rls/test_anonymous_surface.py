@@ -147,6 +147,15 @@ def test_no_table_can_be_read_whole_or_written(shared_salon: Salon) -> None:
             assert state in ("42501", *others), statement
 
 
+def test_a_write_to_the_slots_is_a_refusal_and_no_fault(shared_salon: Salon) -> None:
+    for statement in (
+        "insert into api.availability_slots (tenant_id) values (null)",
+        "update api.availability_slots set is_available = false",
+        "delete from api.availability_slots",
+    ):
+        assert run(shared_salon.db, ANON, statement).state == "42501", statement
+
+
 def test_every_function_outside_the_surface_is_refused(shared_salon: Salon) -> None:
     rows = shared_salon.db.execute(
         "select p.pronamespace::regnamespace || '.' || p.proname, p.prokind,"

@@ -14,6 +14,7 @@ UNPINNED = {
     "booking.claim_of": "inlined into a generated column",
     "booking.drain_refresh_queue": "commits per calendar",
     "booking.first_instant": "inlined into the calculator",
+    "booking.iso_time": "inlined into listings: two thousand in a page",
     "booking.is_slot_id": "inlined into a constraint",
     "booking.is_whole_minute": "inlined into constraints",
     "booking.local_period": "inlined into the calculator",
