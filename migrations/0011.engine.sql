@@ -2156,8 +2156,9 @@ row without id says by start_time where the search ended.';
 -- Published slots that can be booked now, of active people at active places, by start and id: the
 -- predicate of the public view (60_policies/availability_slots.sql, 70_api/availability_slots.sql),
 -- for functions that run as the owner. They begin from p_from until before p_until. Null arguments
--- do not filter. p_first_date to p_last_date are local dates of each slot's place (null: no bound);
--- p_after_start and p_after_id are the last slot of the page before.
+-- do not filter; that one person who is asked for is active, the caller knows. p_first_date to
+-- p_last_date are local dates of each slot's place (null: no bound); p_after_start and p_after_id
+-- are the last slot of the page before.
 --
 -- One scan of an index in the order of starts, which stops after p_limit: that of the tenant, or
 -- where one person is asked for that of the person. One statement for each, planned once a session,
@@ -2207,11 +2208,6 @@ begin
     join booking.tenants t on t.id = s.tenant_id
     where s.tenant_id = p_tenant_id
       and s.staff_id = p_staff_ids[1]
-      and (
-        select p.is_active
-        from booking.staff p
-        where p.tenant_id = p_tenant_id and p.id = p_staff_ids[1]
-      )
       and (p_location_id is null or s.location_id = p_location_id)
       and (p_shape_ids is null or s.shape_id = any (p_shape_ids))
       -- For the index; each place's own dates are asked of the rows that it finds.
@@ -5602,6 +5598,10 @@ $$;
 create or replace function booking.check_hold() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
+-- One look at the index for each hold, whatever was in the tables when the plans were made.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 declare
   v_now timestamptz := booking.now();

@@ -838,7 +838,7 @@ MUTATIONS = [
                 "where p.tenant_id = p_tenant_id\n",
             ),
         ),
-        f"{LISTING}::test_what_cannot_be_reserved_is_not_listed",
+        f"{LISTING}::test_an_inactive_person_is_not_listed_beside_others",
     ),
     Mutation(
         "the ETag is of what was asked",

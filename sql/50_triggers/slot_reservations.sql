@@ -77,6 +77,10 @@ $$;
 create or replace function booking.check_hold() returns trigger
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
+-- One look at the index for each hold, whatever was in the tables when the plans were made.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 declare
   v_now timestamptz := booking.now();

@@ -427,6 +427,17 @@ def test_what_cannot_be_reserved_is_not_listed(salon: Salon, hindrance: str) -> 
     assert listed(salon, *WHOLE) == public(salon)
 
 
+def test_an_inactive_person_is_not_listed_beside_others(salon: Salon) -> None:
+    salon.add_person()
+    slot = slot_at(salon)
+    with salon.db.transaction():
+        salon.db.execute("set local session_replication_role = replica")
+        salon.db.execute("update booking.staff set is_active = id <> %s", [salon.person])
+    assert str(slot) not in ids(listed(salon))
+    assert str(slot) not in ids(listed(salon, appointment_type="cut"))
+    assert listed(salon, *WHOLE) == public(salon)
+
+
 def test_a_hold_hides_a_slot_until_it_expires(salon: Salon) -> None:
     slot = slot_at(salon)
     reserve(salon, slot)
