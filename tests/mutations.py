@@ -1743,8 +1743,11 @@ def is_caught(mutation: Mutation) -> bool:
 
 
 def main(words: list[str]) -> int:
-    """Try the mutations whose name contains one of the words (or all); 1 if any survives."""
+    """Try the mutations whose name contains one of the words (or all); 1 if any survives, 2 if there is none."""
     chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
+    if not chosen:
+        print(f"no mutation's name contains {' or '.join(map(repr, words))}", file=sys.stderr)
+        return 2
     caught = 0
     for mutation in chosen:
         noticed = is_caught(mutation)
