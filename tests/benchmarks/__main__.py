@@ -93,10 +93,10 @@ def run(options: argparse.Namespace) -> Results:
     choice = options.server or os.environ.get("DATABASE_URL") or "embedded"
     with running_server(choice, SETTINGS) as server:
         with psycopg.connect(server.url) as connection:
-            settings = {
-                name: str(connection.execute(f"show {name}".encode()).fetchone()[0])  # type: ignore[index]
-                for name in SHOWN
-            }
+            shown = connection.execute(
+                "select name, current_setting(name) from unnest(%s::text[]) as name", [list(SHOWN)]
+            )
+            settings: dict[str, str] = dict(shown.fetchall())
         sizes = sorted({options.staff, *options.growth})
         figures: dict[int, list[list[Figure]]] = {}
         for staff in sizes:

@@ -46,8 +46,8 @@ RUSH = """
 select api.reserve_slot('{slot}', 'benchmark-session-' || :client_id || '-' || random());
 """
 
-# As many holds as that, spread over people; and the update of as many slots as
-# clearing them rewrites.
+# As many holds as that, spread over people; and the update of as many slots as clearing them
+# rewrites.
 HOLDS = """
 insert into booking.slot_reservations (
   tenant_id, slot_id, staff_id, location_id, shape_id, start_time, claim, session_hash, expires_at
@@ -84,9 +84,9 @@ def _reserving(bench: Bench, pgbench: str, transactions: int) -> Iterator[Figure
     db = bench.connection
     clients = min(CLIENTS, bench.staff)
     db.execute(TARGETS, [clients, TENANT])
-    [(fewest,)] = db.execute(
+    fewest = bench.value(
         "select min(count) from (select count(*) from bench.targets group by client) as c"
-    ).fetchall()
+    )
     for client in range(clients):
         db.execute(f"create sequence bench.turn_{client}".encode())
         db.execute(f"grant usage on sequence bench.turn_{client} to anon".encode())

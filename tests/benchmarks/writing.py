@@ -100,7 +100,7 @@ def _created(bench: Bench, places: list[dict[str, Any]]) -> Figure:
 
 
 def _inserted(bench: Bench, places: list[dict[str, Any]]) -> Figure:
-    """Turn by turn with and without triggers, so that noise meets both."""
+    """First with our triggers, then without them."""
     ours = [bench.timed(INSERT, place) for place in places]
     bench.connection.execute(TIDY, [TENANT])
     with bench.without_triggers("appointments"):
