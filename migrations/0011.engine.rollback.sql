@@ -1488,8 +1488,6 @@ outside a transaction block.';
 
 -- sql/30_slots/refresh_around.sql
 
-drop function booking.refresh_around;
-
 -- Refreshes the local dates on which these claims or busy times can make a difference: their own,
 -- in every zone the tenant works in, widened by the longest claim and the longest travel time (a
 -- slot that overlaps them may begin that much earlier), and one day more on either side, because
@@ -1541,8 +1539,6 @@ comment on function booking.refresh_around(uuid, uuid[], tstzrange[], boolean) i
   'Refreshes p_staff_ids[i] around p_periods[i]; a person may occur several times.';
 
 -- sql/30_slots/refresh_dates.sql
-
-drop function booking.refresh_dates;
 
 -- Refreshes different local dates of different people of one tenant: what a statement changed, one
 -- recalculation per stretch of dates, or one for all where that would be many (a bulk load is one
@@ -1694,8 +1690,6 @@ comment on function booking.refresh_or_queue(uuid, uuid[], text) is
   'Refreshes up to 20 calendars now, or puts more of them into refresh_queue with the reason.';
 
 -- sql/30_slots/refresh_slots.sql
-
-drop function booking.refresh_slots;
 
 -- Publishing: compares what the calculator says with what is stored and writes only the difference.
 -- Locks the calendars first, in staff_id order; the comparison is a later statement, whose snapshot

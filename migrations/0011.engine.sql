@@ -957,11 +957,14 @@ drop function booking.expected_slots;
 --
 -- Expired holds that no writer has deleted yet still count: the result follows the rows alone, and
 -- readers compare reserved_until with the clock.
+--
+-- p_grid_stands is not asked: calls of release 0.1.0 that an upgrade has overtaken still pass it.
 create or replace function booking.expected_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
   p_to date,
+  p_grid_stands boolean default false,
   p_beyond boolean default false,
   p_shape_ids uuid[] default null
 ) returns table (
@@ -1215,7 +1218,7 @@ end
 $$;
 
 comment on function booking.expected_slots(
-  uuid, uuid[], date, date, boolean, uuid[]
+  uuid, uuid[], date, date, boolean, boolean, uuid[]
 ) is
   'What availability_slots must hold for these people and local dates (null: no bound), hold columns
 included; nothing before a location''s today or after a calendar''s materialized_until. p_beyond:
@@ -2124,7 +2127,8 @@ begin
         e.staff_id, e.location_id, e.shape_id, e.start_time, e.end_time, e.duration_minutes,
         greatest(e.seats_left, 1)
       from booking.expected_slots(
-        p_tenant_id, v_staff_ids, v_first_date, v_last_date, true, p_shape_ids
+        p_tenant_id, v_staff_ids, v_first_date, v_last_date, p_beyond => true,
+        p_shape_ids => p_shape_ids
       ) e
       where e.start_time >= v_from and e.start_time < v_chunk_until
         and (p_location_id is null or e.location_id = p_location_id)
@@ -2421,16 +2425,17 @@ comment on function booking.queue_failed(uuid, uuid, text, text) is
 
 -- sql/30_slots/refresh_around.sql
 
-drop function booking.refresh_around;
-
 -- Refreshes the local dates on which these claims or busy times can make a difference: their own,
 -- in every zone the tenant works in, widened by the longest claim and the longest travel time (a
 -- slot that overlaps them may begin that much earlier), and one day more on either side, because
 -- overnight pieces of working time hang their grid on the date before. Locks those calendars.
+--
+-- p_grid_stands is not asked: calls of release 0.1.0 that an upgrade has overtaken still pass it.
 create or replace function booking.refresh_around(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_periods tstzrange[]
+  p_periods tstzrange[],
+  p_grid_stands boolean default false
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -2474,20 +2479,21 @@ begin
 end
 $$;
 
-comment on function booking.refresh_around(uuid, uuid[], tstzrange[]) is
+comment on function booking.refresh_around(uuid, uuid[], tstzrange[], boolean) is
   'Refreshes p_staff_ids[i] around p_periods[i]; a person may occur several times.';
 
 -- sql/30_slots/refresh_dates.sql
 
-drop function booking.refresh_dates;
-
 -- Refreshes different local dates of different people of one tenant: what a statement changed, one
 -- recalculation per stretch of dates, or one for all where that would be many (a bulk load is one
 -- set-based pass). Locks those calendars, in staff_id order.
+--
+-- p_grid_stands is not asked: calls of release 0.1.0 that an upgrade has overtaken still pass it.
 create or replace function booking.refresh_dates(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_dates daterange[]
+  p_dates daterange[],
+  p_grid_stands boolean default false
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -2534,7 +2540,7 @@ begin
 end
 $$;
 
-comment on function booking.refresh_dates(uuid, uuid[], daterange[]) is
+comment on function booking.refresh_dates(uuid, uuid[], daterange[], boolean) is
   'Refreshes p_dates[i] (local dates) of p_staff_ids[i]; a person may occur several times.';
 
 -- sql/30_slots/refresh_holds.sql
@@ -2791,17 +2797,18 @@ comment on function booking.work_off_queued(uuid, uuid) is
 
 -- sql/30_slots/refresh_slots.sql
 
-drop function booking.refresh_slots;
-
 -- Publishing: compares what the calculator says with what is stored and writes only the difference.
 -- Locks the calendars first, in staff_id order; the comparison is a later statement, whose snapshot
 -- is younger than the lock. Some people at a time, so that memory is enough for any number. Past
 -- dates and dates after materialized_until are left alone.
+--
+-- p_grid_stands is not asked: calls of release 0.1.0 that an upgrade has overtaken still pass it.
 create or replace function booking.refresh_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
   p_to date,
+  p_grid_stands boolean default false,
   out inserted bigint,
   out updated bigint,
   out deleted bigint
@@ -2938,7 +2945,7 @@ begin
 end
 $$;
 
-comment on function booking.refresh_slots(uuid, uuid[], date, date) is
+comment on function booking.refresh_slots(uuid, uuid[], date, date, boolean) is
   'Makes availability_slots of these people (null: all) equal to what the calculator says, for the
 local dates p_from to p_to that are published, and returns how many rows that took.';
 

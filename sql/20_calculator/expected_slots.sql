@@ -13,11 +13,14 @@
 --
 -- Expired holds that no writer has deleted yet still count: the result follows the rows alone, and
 -- readers compare reserved_until with the clock.
+--
+-- p_grid_stands is not asked: calls of release 0.1.0 that an upgrade has overtaken still pass it.
 create or replace function booking.expected_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
   p_to date,
+  p_grid_stands boolean default false,
   p_beyond boolean default false,
   p_shape_ids uuid[] default null
 ) returns table (
@@ -271,7 +274,7 @@ end
 $$;
 
 comment on function booking.expected_slots(
-  uuid, uuid[], date, date, boolean, uuid[]
+  uuid, uuid[], date, date, boolean, boolean, uuid[]
 ) is
   'What availability_slots must hold for these people and local dates (null: no bound), hold columns
 included; nothing before a location''s today or after a calendar''s materialized_until. p_beyond:

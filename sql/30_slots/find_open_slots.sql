@@ -145,7 +145,8 @@ begin
         e.staff_id, e.location_id, e.shape_id, e.start_time, e.end_time, e.duration_minutes,
         greatest(e.seats_left, 1)
       from booking.expected_slots(
-        p_tenant_id, v_staff_ids, v_first_date, v_last_date, true, p_shape_ids
+        p_tenant_id, v_staff_ids, v_first_date, v_last_date, p_beyond => true,
+        p_shape_ids => p_shape_ids
       ) e
       where e.start_time >= v_from and e.start_time < v_chunk_until
         and (p_location_id is null or e.location_id = p_location_id)

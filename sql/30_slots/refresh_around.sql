@@ -2,10 +2,13 @@
 -- in every zone the tenant works in, widened by the longest claim and the longest travel time (a
 -- slot that overlaps them may begin that much earlier), and one day more on either side, because
 -- overnight pieces of working time hang their grid on the date before. Locks those calendars.
+--
+-- p_grid_stands is not asked: calls of release 0.1.0 that an upgrade has overtaken still pass it.
 create or replace function booking.refresh_around(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_periods tstzrange[]
+  p_periods tstzrange[],
+  p_grid_stands boolean default false
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -49,5 +52,5 @@ begin
 end
 $$;
 
-comment on function booking.refresh_around(uuid, uuid[], tstzrange[]) is
+comment on function booking.refresh_around(uuid, uuid[], tstzrange[], boolean) is
   'Refreshes p_staff_ids[i] around p_periods[i]; a person may occur several times.';

@@ -1,10 +1,13 @@
 -- Refreshes different local dates of different people of one tenant: what a statement changed, one
 -- recalculation per stretch of dates, or one for all where that would be many (a bulk load is one
 -- set-based pass). Locks those calendars, in staff_id order.
+--
+-- p_grid_stands is not asked: calls of release 0.1.0 that an upgrade has overtaken still pass it.
 create or replace function booking.refresh_dates(
   p_tenant_id uuid,
   p_staff_ids uuid[],
-  p_dates daterange[]
+  p_dates daterange[],
+  p_grid_stands boolean default false
 ) returns void
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -51,5 +54,5 @@ begin
 end
 $$;
 
-comment on function booking.refresh_dates(uuid, uuid[], daterange[]) is
+comment on function booking.refresh_dates(uuid, uuid[], daterange[], boolean) is
   'Refreshes p_dates[i] (local dates) of p_staff_ids[i]; a person may occur several times.';

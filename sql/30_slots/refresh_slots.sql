@@ -2,11 +2,14 @@
 -- Locks the calendars first, in staff_id order; the comparison is a later statement, whose snapshot
 -- is younger than the lock. Some people at a time, so that memory is enough for any number. Past
 -- dates and dates after materialized_until are left alone.
+--
+-- p_grid_stands is not asked: calls of release 0.1.0 that an upgrade has overtaken still pass it.
 create or replace function booking.refresh_slots(
   p_tenant_id uuid,
   p_staff_ids uuid[],
   p_from date,
   p_to date,
+  p_grid_stands boolean default false,
   out inserted bigint,
   out updated bigint,
   out deleted bigint
@@ -143,6 +146,6 @@ begin
 end
 $$;
 
-comment on function booking.refresh_slots(uuid, uuid[], date, date) is
+comment on function booking.refresh_slots(uuid, uuid[], date, date, boolean) is
   'Makes availability_slots of these people (null: all) equal to what the calculator says, for the
 local dates p_from to p_to that are published, and returns how many rows that took.';

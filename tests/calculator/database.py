@@ -57,7 +57,7 @@ def calculated_beyond(
     """What a listing calculates of the days that are not published, sorted alike."""
     return _published(
         connection,
-        "booking.expected_slots(%s, %s, null, null, true)",
+        "booking.expected_slots(%s, %s, null, null, p_beyond => true)",
         [tenant_id, list(staff_ids)],
     )
 

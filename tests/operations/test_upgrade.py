@@ -12,7 +12,8 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,13 +22,31 @@ import pytest
 
 from pgbooking import engine, migrate, seed, verify
 from pgbooking.connection import connected
+from pgbooking.migrate import Direction
 from pgbooking.output import progress_bar
 from pgbooking.sources import migrations_folder, sql_folder
 from tests.api import Api
-from tests.load import Load, Shop, make_shop
+from tests.load import Client, Load, Shop, make_shop
 
 RELEASE = "0.1.0"
 LOITERS_SECONDS = 8
+# What waits for a calendar, each done by a client of its own.
+ACTIONS = [
+    "reserve",
+    "release",
+    "book",
+    "move",
+    "cancel",
+    "set_hours",
+    "recalculate",
+    "expire_hold",
+    "insert_by_hand",
+    "move_by_hand",
+    "cancel_by_hand",
+    "add_busy_time",
+    "remove_busy_time",
+    "change_hours",
+]
 APPOINTMENTS = int(os.environ.get("PGBOOKING_APPOINTMENTS", "1000"))
 
 
@@ -168,6 +187,70 @@ def test_nobody_notices_an_upgrade_or_the_way_back(shop_url: str, next_release: 
         assert load.broken_promises(db) == []
     assert found_by_verify(shop_url) == 0
     assert migrate.status(shop_url).problems == []
+
+
+@pytest.mark.parametrize("direction", ["apply", "rollback"])
+def test_whoever_waits_for_a_calendar_while_functions_are_replaced_goes_on(
+    shop_url: str, direction: Direction
+) -> None:
+    [engine_id] = [each for each in migrate.pending(shop_url) if each.endswith(".engine")]
+    if direction == "apply":
+        before = migrate.pending(shop_url, to=engine_id)[:-1]
+        list(migrate.apply(shop_url, to=before[-1]))
+    else:
+        list(migrate.apply(shop_url, to=engine_id))
+    with psycopg.connect(shop_url, autocommit=True) as db:
+        load = Load(shop_url, make_shop(db), clients=len(ACTIONS))
+    suffix = ".sql" if direction == "apply" else ".rollback.sql"
+    migration = migrations_folder() / f"{engine_id}{suffix}"
+
+    with ExitStack() as stack:
+        for client, action in zip(load.clients, ACTIONS, strict=True):
+            stack.enter_context(client.connect())
+            get_ready(client)
+            getattr(client, action)()  # and so has its plans
+            get_ready(client)
+        threads = stack.enter_context(ThreadPoolExecutor(len(ACTIONS)))
+        with psycopg.connect(shop_url) as migrating:
+            migrating.execute(migration.read_bytes())
+            doing = {
+                action: threads.submit(getattr(client, action))
+                for client, action in zip(load.clients, ACTIONS, strict=True)
+            }
+            wait_until_blocked(shop_url, list(doing.values()))
+        errors = {action: error for action, each in doing.items() if (error := each.exception())}
+    assert errors == {}
+    assert "busy" not in {code for client in load.clients for _, code in client.answered}
+    with psycopg.connect(shop_url, autocommit=True) as db:
+        assert load.broken_promises(db) == []
+        verified = "select count(*) from booking.find_differences(%s, null)"
+        assert db.execute(verified, [load.shop.tenant]).fetchone() == (0,)
+
+
+def get_ready(client: Client) -> None:
+    """Until there are a booking, a hold and a busy time."""
+    while not client.bookings:
+        client.reserve()
+        client.book()
+    while not client.holds:
+        client.reserve()
+    client.add_busy_time()
+
+
+def wait_until_blocked(url: str, doing: list[Future[None]]) -> None:
+    """Until each waits for a lock. Some are refused before they would."""
+    waiting = 0
+    with psycopg.connect(url, autocommit=True) as db:
+        deadline = time.monotonic() + 1.5  # and not until they give up
+        while time.monotonic() < deadline:
+            [(waiting,)] = db.execute(
+                "select count(*) from pg_stat_activity"
+                " where datname = current_database() and wait_event_type = 'Lock'"
+            ).fetchall()
+            if waiting + sum(each.done() for each in doing) == len(doing):
+                break
+            time.sleep(0.01)
+    assert waiting > len(doing) / 2
 
 
 def test_up_down_and_up_again_over_every_release_loses_nothing(empty_database_url: str) -> None:

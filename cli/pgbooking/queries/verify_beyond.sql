@@ -9,5 +9,5 @@ select
   s.seats_left, s.is_available, s.bookable_from, s.bookable_until, s.reserved_until,
   s.reserved_by_session, s.appointment_id
 from booking.expected_slots(
-  %(tenant_id)s, array[%(staff_id)s]::uuid[], null, null, true
+  %(tenant_id)s, array[%(staff_id)s]::uuid[], null, null, p_beyond => true
 ) s
