@@ -259,6 +259,26 @@ def test_a_row_that_is_deleted_while_it_is_copied_does_not_stay(
     assert legacy.queue() == []
 
 
+def test_a_row_that_is_given_to_somebody_switched_while_it_is_copied_is_in_one_place(
+    legacy: Legacy, connect: Connect
+) -> None:
+    copying = "select booking_adoption.{}_calendar(tenant_id, id) from booking.staff"
+    legacy.write(copying.format("switch") + " where external_id = '1'")
+    with legacy.db.transaction():
+        legacy.write("set local session_replication_role = replica")
+        key = legacy.book("10:00", staff=BEN)
+    with connect() as copier, copier.transaction():
+        set_clock(copier)
+        copier.execute((copying.format("copy") + " where external_id = '2'").encode())
+        legacy.write("update shop.appointments set user_id = %s where id = %s", ANNA, key)
+        assert legacy.appointment(key)
+    assert [each[0] for each in busy(legacy)] == [str(key)], "now it is in both"
+    legacy.follow_queue()
+    assert busy(legacy) == []
+    assert legacy.queue() == []
+    assert legacy.is_clean()
+
+
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_strict_transactions_only_queue(legacy: Legacy, level: str) -> None:
     with legacy.db.transaction():

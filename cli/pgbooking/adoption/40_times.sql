@@ -140,6 +140,9 @@ begin
     where b.tenant_id = p_tenant_id and b.source = v_source and b.external_id = p_key
   )));
   if p_section = 'appointments' and v_row_id is not null then
+    -- Copied while it became an appointment somewhere else.
+    delete from booking.busy_times b
+    where b.tenant_id = p_tenant_id and b.source = v_source and b.external_id = p_key;
     perform booking_adoption.follow_appointment(
       p_tenant_id, v_row_id, p_key, v_time, v_is_gone, p_content is null
     );

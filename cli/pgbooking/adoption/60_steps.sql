@@ -112,7 +112,18 @@ begin
       where w.external_id <> all (v_known)
       -- Somebody gives it to another person just now.
       on conflict (tenant_id, source, external_id) do nothing
-      returning id
+      returning external_id
+    ),
+    -- Or gives it to somebody whose calendar is switched, where it becomes an appointment: nothing of
+    -- that is seen here, nor there that it is copied. Whoever looks once more sees both.
+    looked_at_again as (
+      insert into booking_adoption.queue (section, tenant, external_id)
+      select v_section, v_tenant, m.external_id
+      from made m
+      where exists (
+        select from booking_adoption.calendars c
+        where c.tenant_id = p_tenant_id and c.is_switched
+      )
     )
     select (select count(*) from gone) + (select count(*) from changed)
       + (select count(*) from made)
