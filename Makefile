@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-containers lint engine release catalog types bench mutate clean
+.PHONY: help demo test test-containers lint engine release catalog types bench history mutate clean
 
 help:
 	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed (ARGS=…)"
@@ -16,6 +16,7 @@ help:
 	@echo "make catalog  write what a database of this release holds and who may do what, for review"
 	@echo "make types    write deploy/typescript/schema.ts from the migrations"
 	@echo "make bench    what things cost, beside what that is worth (ARGS=…)"
+	@echo "make history  clients write down what they are told, while things break; can it be true?"
 	@echo "make mutate   break things on purpose; each must be caught by a test"
 
 demo: .venv/demo
@@ -48,6 +49,9 @@ types: .venv/test .venv/clients
 
 bench: .venv/test
 	.venv/bin/python -m tests.benchmarks $(ARGS)
+
+history: .venv/test
+	.venv/bin/python -m tests.faults.recorded $(ARGS)
 
 mutate: .venv/test
 	.venv/bin/python -m tests.mutations $(ARGS)

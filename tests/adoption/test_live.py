@@ -300,9 +300,10 @@ def look(legacy: Legacy, gate: Gate, programs: list[OldProgram], website: list[W
         settle(legacy)
         listed = {key for section, key, _ in legacy.queue() if section == "appointments"}
         different = {each[0] for each in legacy.strangers()}
-        assert different <= listed, legacy.queue()
+        assert different <= listed, (legacy.strangers(), legacy.queue(), what_there_is(legacy))
         assert None not in listed, legacy.queue()
-        assert legacy.run("verify", "--independent").code == 0
+        verified = legacy.run("verify", "--independent", "--json")
+        assert verified.code == 0, (verified.out, what_there_is(legacy))
 
         there = {
             key: (staff, starts, ends) if state != "cancelled" else None
@@ -325,6 +326,18 @@ def look(legacy: Legacy, gate: Gate, programs: list[OldProgram], website: list[W
                     assert there[linked[appointment]] == times
                 else:
                     assert there.get(linked[appointment]) is None
+
+
+def what_there_is(legacy: Legacy) -> list[Any]:
+    """Everything that takes time here, to be told when it is wrong: there is no second time."""
+    return legacy.db.execute(
+        "select to_jsonb(a) from booking.appointments a union all"
+        " select to_jsonb(b) from booking.busy_times b union all"
+        " select to_jsonb(h) from booking.slot_reservations h union all"
+        " select to_jsonb(c) from booking.calendars c union all"
+        " select to_jsonb(w) from booking.working_hours w union all"
+        " select to_jsonb(k) from booking_adoption.links k"
+    ).fetchall()
 
 
 def settle(legacy: Legacy) -> None:
