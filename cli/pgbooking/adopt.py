@@ -180,6 +180,8 @@ def apply(
         for text in _installation(connection, adoption, tables):
             connection.execute(text.encode())
         execute(connection, "adopt_job")
+        if adoption.tenant:
+            _copy_only_tenant(connection, adoption)
     wanted = _follow_triggers(tables)
     for trigger in _triggers(connection):
         if trigger.name.startswith(adopt_sql.TRIGGER) and trigger.name not in wanted:
@@ -348,6 +350,13 @@ def _read_table(connection: psycopg.Connection, section: Section) -> OldTable:
                 f"{name} is {types[name]}, and a timestamp was expected",
                 f"In [{section.name}.sql], make it one.",
             )
+    zone = section.time_zone
+    if zone and not fetch_value(connection, "import_is_time_zone", time_zone=zone):
+        raise _not_in_map(
+            section,
+            f"time_zone {zone!r} is not a name of the IANA time zone database",
+            "For example: America/Winnipeg",
+        )
     if section.where:
         _type_of(connection, section, found.relation, "where", section.where)
     for column in section.new:
@@ -494,12 +503,23 @@ def _waiting(connection: psycopg.Connection, seconds: float) -> Iterator[None]:
         yield
 
 
+def _copy_only_tenant(connection: psycopg.Connection, adoption: AdoptionMap) -> None:
+    """In the transaction that installs: one that cannot be made leaves nothing behind."""
+    content = {"is_active": "true", **adoption.tenant}
+    try:
+        fetch_value(connection, "adopt_only_tenant", content=Jsonb(content))
+    except psycopg.Error as error:
+        if (error.sqlstate or "")[:2] not in {"22", "23"}:
+            raise
+        said = explain(error)
+        raise Problem(
+            f"The map's [tenant]: {said.message.removesuffix('.')}.", said.hint, EXIT_USAGE
+        ) from None
+
+
 def _copy(
     connection: psycopg.Connection, adoption: AdoptionMap, bar: Progress, report: AdoptionReport
 ) -> None:
-    if adoption.tenant:
-        content = {"is_active": "true", **adoption.tenant}
-        fetch_value(connection, "adopt_only_tenant", content=Jsonb(content))
     for section in COPIED_IN_ORDER:
         if section in adoption.sections:
             keys = fetch(connection, "adopt_keys", _Key, section=section)

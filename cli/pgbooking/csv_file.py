@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +13,9 @@ from typing import Any
 
 from pgbooking.errors import EXIT_USAGE, Problem
 from pgbooking.import_mapping import CsvFormat
+
+# What some encodings let through, and no text has.
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -70,20 +73,24 @@ class CsvFile:
         text = io.TextIOWrapper(io.BytesIO(self.content), encoding=self.format.encoding, newline="")
         try:
             yield from self._rows(csv.reader(text, delimiter=self.format.delimiter, strict=True))
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            where = f"byte {error.start}" if isinstance(error, UnicodeDecodeError) else "it"
             raise self._problem(
-                f"is not {self.format.encoding}: byte {error.start} cannot be read.",
+                f"is not {self.format.encoding}: {where} cannot be read.",
                 'Say how it is written in the mapping: [file] encoding = "cp1252", for example.',
             ) from None
 
     def _check_format(self) -> None:
-        if len(self.format.delimiter) != 1:
+        delimiter = self.format.delimiter
+        if len(delimiter) != 1:
             raise self._problem(
-                f"cannot be read: the delimiter {self.format.delimiter!r} is not one character."
+                f"cannot be read: the delimiter {delimiter!r} is not one character."
             )
+        if delimiter in '"\r\n\0':
+            raise self._problem(f"cannot be read: {delimiter!r} cannot be a delimiter.")
         try:
-            codecs.lookup(self.format.encoding)
-        except LookupError:
+            io.TextIOWrapper(io.BytesIO(), encoding=self.format.encoding)
+        except (LookupError, ValueError):
             raise self._problem(
                 f"cannot be read: there is no encoding {self.format.encoding!r}."
             ) from None
@@ -97,6 +104,10 @@ class CsvFile:
                 raise self._problem(f"is not CSV: line {line}: {error}.") from None
             if cells is None:
                 break
+            if any(map(HALF_A_CHARACTER.search, cells)):
+                raise self._problem(
+                    f"is not {self.format.encoding}: line {line} has half of a character."
+                )
             if not self.header:
                 self._take_header(cells)
             elif any(cell.strip() for cell in cells):
@@ -121,6 +132,11 @@ class CsvFile:
 
     def _problem(self, what: str, hint: str | None = None) -> Problem:
         return Problem(f"{self.name} {what}", hint, EXIT_USAGE)
+
+
+def in_words(header: list[str]) -> str:
+    """The columns as a hint lists them, each in a line and not too long."""
+    return ", ".join(" ".join(name.split())[:60] for name in header[:60])
 
 
 def check_names(where: str, header: list[str]) -> None:

@@ -96,7 +96,8 @@ def _explain_database_error(error: psycopg.Error) -> Explanation:
         return Explanation(NOT_INSTALLED, f"pgbooking migrate ({said})", EXIT_FOUND)
     if state in {"23514", "23P01"} and diagnostics.constraint_name:
         rule = as_sentence(diagnostics.constraint_name)
-        return Explanation(f"{diagnostics.table_name} keeps a rule: {rule}.", hint, EXIT_FOUND)
+        whose = diagnostics.table_name or diagnostics.datatype_name
+        return Explanation(f"{whose} keeps a rule: {rule}.", hint, EXIT_FOUND)
     if state == "23502":
         return Explanation(
             f"{diagnostics.table_name} needs a value in {diagnostics.column_name}.",

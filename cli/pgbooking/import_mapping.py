@@ -6,8 +6,11 @@ the fields below, dates and times are ISO 8601, and nothing is made that is not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as Table
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -178,9 +181,21 @@ class _MappingReader(TomlReader):
             location=NewLocation(**self.settings(table, "location", {"name": str})),
             file=CsvFormat(**self.settings(table, "file", {"delimiter": str, "encoding": str})),
             columns=self.values(section, "columns", str, where, fields),
-            formats=self.values(section, "formats", str, where, FORMATS),
+            formats=self._formats(section, where),
             defaults=self.values(section, "defaults", str, where, fields),
             values={name: self.values(values, name, str, f"{where}.values") for name in values},
             time_zone=self.value(section, "time_zone", str, None, where),
             use_buffers=self.value(section, "use_buffers", bool, True, where),
         )
+
+    def _formats(self, section: dict[str, Any], where: str) -> Any:
+        formats = self.values(section, "formats", str, where, FORMATS)
+        for name, text in formats.items():
+            try:
+                with suppress(ValueError):  # what fits nothing, too
+                    datetime.strptime("", text)  # noqa: DTZ007
+            except re.error:
+                raise self.problem(
+                    f"{where}.formats.{name} is {text!r}, which has a part twice."
+                ) from None
+        return formats

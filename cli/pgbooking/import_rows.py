@@ -6,16 +6,20 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from pgbooking.csv_file import CsvRow
+from pgbooking.csv_file import CsvRow, in_words
 from pgbooking.errors import EXIT_USAGE, Problem
 from pgbooking.import_mapping import FIELDS, Kind, Mapping
 
 WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 MIDNIGHT_AT_THE_END = "24:00"
 MINUTES_OF_A_DAY = 1440
+
+# Python ends with the year 9999, and before that in some time zones.
+FIRST_YEAR, LAST_YEAR = 1900, 9998
+OUTSIDE_OF_ALL_YEARS = f"is not within the years {FIRST_YEAR} to {LAST_YEAR}"
 
 # The fields of which each row needs one set.
 NEEDED: dict[Kind, list[list[set[str]]]] = {
@@ -154,7 +158,7 @@ class RowParser:
             if column not in header:
                 raise Problem(
                     f"{where} has no column {column!r}, in which the mapping expects {name}.",
-                    f"Its columns: {', '.join(header)}",
+                    f"Its columns: {in_words(header)}",
                     EXIT_USAGE,
                 )
         given = {name for name, column in self.columns.items() if column in header}
@@ -165,7 +169,7 @@ class RowParser:
                     f"{where} has no column for "
                     f"{' or '.join(' and '.join(sorted(way)) for way in ways)}.",
                     f"Name it in [{self.kind.section}.columns] of a mapping (--map). "
-                    f"Its columns: {', '.join(header)}",
+                    f"Its columns: {in_words(header)}",
                     EXIT_USAGE,
                 )
 
@@ -245,10 +249,6 @@ class RowParser:
         minutes = self._cell(row, "duration_minutes").number()
         if minutes is not None and not 1 <= minutes <= MINUTES_OF_A_DAY:
             raise Cell.NotUnderstood("duration_minutes", str(minutes), "is not 1 to 1440 minutes")
-        for name in ("start", "end"):
-            moment = values[f"{name}_at"] or values[f"{name}_local"]
-            if moment and not "1900" <= moment[:4] <= "9998":
-                raise Cell.NotUnderstood(name, moment, "is not in the years 1900 to 9998")
         return ImportRow(
             row.line,
             row.cells,
@@ -271,11 +271,16 @@ class RowParser:
         end = self._cell(row, "end").moment() or _combined(
             day.date(), self._cell(row, "end_time").time()
         )
-        minutes = self._cell(row, "duration_minutes").number()
+        minutes = None if end else self._cell(row, "duration_minutes").number() or default_minutes
+        for name, moment in (("start", start), ("end", end)):
+            if moment and not FIRST_YEAR <= moment.year <= LAST_YEAR:
+                raise Cell.NotUnderstood(name, moment.isoformat(), OUTSIDE_OF_ALL_YEARS)
+        if minutes and not _is_within_all_years(start, minutes):
+            raise Cell.NotUnderstood("duration_minutes", str(minutes), OUTSIDE_OF_ALL_YEARS)
         return {
             **moment_values("start", start),
             **moment_values("end", end),
-            "duration_minutes": None if end else minutes or default_minutes,
+            "duration_minutes": minutes,
         }
 
     def _time_of_day(self, row: CsvRow, name: str) -> str:
@@ -299,6 +304,13 @@ class RowParser:
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]
         self.seen[digest] += 1
         return digest if self.seen[digest] == 1 else f"{digest}-{self.seen[digest]}"
+
+
+def _is_within_all_years(start: datetime, minutes: int) -> bool:
+    try:
+        return FIRST_YEAR <= (start + timedelta(minutes=minutes)).year <= LAST_YEAR
+    except OverflowError:
+        return False
 
 
 def _combined(day: date | None, clock: time | None) -> datetime | None:

@@ -26,6 +26,7 @@ from pgbooking.errors import EXIT_USAGE, Problem, explain
 from pgbooking.import_mapping import Kind, Mapping
 from pgbooking.import_query import QueryRows
 from pgbooking.import_rows import Cell, ImportRow, RowParser
+from pgbooking.output import shown
 from pgbooking.rows import execute, fetch, fetch_value, fetch_values
 from pgbooking.tenants import Tenant, chosen_tenants
 
@@ -149,7 +150,7 @@ def import_rows(
 def print_report(report: ImportReport) -> None:
     """The report for people."""
     for what, names in report.created.items():
-        print(f"Made {what}: {', '.join(names)}")
+        print(f"Made {what}: {shown(', '.join(names))}")
     print_rows(report.unit, report.notes, report.rejected)
     counts = [(report.rows, "rows"), (report.loaded, "loaded")]
     counts += [
@@ -172,10 +173,10 @@ def print_report(report: ImportReport) -> None:
 def print_rows(unit: str, notes: list[Note], rejected: list[Rejected]) -> None:
     """What is to be said of single rows."""
     for note in notes:
-        print(f"{unit} {note.line}: note: {note.text}")
+        print(f"{unit} {note.line}: note: {shown(note.text)}")
     for each in rejected:
         about = f"{each.field} {each.value!r}: " if each.field else ""
-        print(f"{unit} {each.line}: rejected: {about}{each.reason}")
+        print(f"{unit} {each.line}: rejected: {shown(about + each.reason)}")
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ from uuid import UUID
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+MOST_SHOWN = 1000
+"""Characters of a text that may come from a file."""
+
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 def print_json(value: Any) -> None:
     """A report for programs: one JSON document; dataclasses and times are allowed in it."""
@@ -24,9 +30,17 @@ def print_json(value: Any) -> None:
 
 def print_error(message: str, hint: str | None = None) -> None:
     """One sentence, and what to do about it."""
-    print(f"Error: {message}", file=sys.stderr)
+    print(f"Error: {shown(message)}", file=sys.stderr)
     if hint:
-        print(f"Hint:  {hint}", file=sys.stderr)
+        print(f"Hint:  {shown(hint)}", file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """What may come from a file, as people can read it: not endless, and nothing that a terminal
+    would obey."""
+    if len(text) > MOST_SHOWN:
+        text = f"{text[:MOST_SHOWN]}…"
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def write_output(file: str, content: bytes) -> None:

@@ -26,12 +26,19 @@ class TomlReader:
     def read(self) -> dict[str, Any]:
         """The whole file."""
         try:
-            return tomllib.loads(self.path.read_text(encoding="utf-8"))
+            content = tomllib.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise Problem(f"{self.path} cannot be read: {reason}.", None, EXIT_USAGE) from None
         except tomllib.TOMLDecodeError as error:
             raise Problem(f"{self.path} is not TOML: {error}.", None, EXIT_USAGE) from None
+        except RecursionError:
+            raise self.problem("it is nested too deep.") from None
+        except ValueError:
+            raise self.problem("a number in it is too long.") from None
+        if _has_zero_byte(content):
+            raise self.problem("a text in it has a zero byte.")
+        return content
 
     def settings(self, table: dict[str, Any], name: str, types: Table[str, type]) -> Any:
         """A table whose keys each have a type of their own."""
@@ -84,6 +91,15 @@ class TomlReader:
     def problem(self, what: str, hint: str | None = None) -> Problem:
         """What is wrong with the file."""
         return Problem(f"{self.path}: {what}", hint, EXIT_USAGE)
+
+
+def _has_zero_byte(value: Any) -> bool:
+    """The database takes none, in whatever it is."""
+    if isinstance(value, dict):
+        return any(_has_zero_byte(each) for item in value.items() for each in item)
+    if isinstance(value, list):
+        return any(map(_has_zero_byte, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _joined(where: str, name: str) -> str:

@@ -221,7 +221,7 @@ def test_rows_that_cannot_be_read_are_listed_and_the_rest_is_compared(
         (2, "staff", "Zoe", "there is none"),
         (3, "service", "shave", "there is none"),
         (4, "start", "half past ten", "is not a time like 2025-01-31T14:30"),
-        (5, "start", "0001-01-01T10:00:00", "is not in the years 1900 to 9998"),
+        (5, "start", "0001-01-01T10:00:00", "is not within the years 1900 to 9998"),
         (6, "start", "", "is empty"),
         (7, "staff", "", "is empty"),
         (8, "row", "Ada,cut", "2 cells, though the header has 3"),
