@@ -8,13 +8,50 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 from psycopg import sql
 
-from tests.api import Answer, Api, Caller
+from tests.api import ANON, SERVICE, Answer, Api, Caller, customer, member
+from tests.salon import TEN, Salon
+
+SECONDS = 3.0
+
+SESSION = "session-of-ada-0123456789"
+TOKEN = "0123456789abcdef" * 4
+USER = uuid4()
+HOUR = timedelta(hours=1)
+
+# The errors that PostgREST tells as 4xx: bad values (400), reading only (405), no right (401, 403).
+CLIENT_ERRORS = ("22", "25006", "42501")
+
+# Limits of the JSON parser, which it meets before any function of ours is reached; PostgREST tells
+# them as 500. This is the whole list.
+PARSER_LIMITS = {
+    "54000": "an array of more than six dimensions",
+    "54001": "nested deeper than the server's stack",
+}
+
+REFUSALS = {
+    "slot_taken": 409,
+    "reservation_expired": 409,
+    "appointment_conflict": 409,
+    "idempotency_conflict": 409,
+    "hold_limit_reached": 409,
+    "customer_limit_reached": 409,
+    "too_late": 409,
+    "invalid_status": 409,
+    "slot_not_found": 404,
+    "not_found": 404,
+    "invalid_request": 400,
+    "range_too_large": 400,
+    "not_authenticated": 401,
+    "forbidden": 403,
+}
 
 # Argument → JSON text, sent as it stands.
 Raw = dict[str, str]
@@ -100,12 +137,12 @@ ODD = [
 ]
 HEAVY = [json.dumps(MEGABYTE), DEEP, DEEP_OBJECT, WIDE, LONG_LIST]
 
-HOUR: dict[str, Any] = {"weekday": 1, "start_time": "09:00", "end_time": "17:00"}
+WORKING_HOUR: dict[str, Any] = {"weekday": 1, "start_time": "09:00", "end_time": "17:00"}
 
 
 def odd_hours(random_: random.Random, location: UUID) -> str:
     """A week in which something is wrong, or nothing."""
-    hour: dict[str, Any] = {"location_id": str(location), **HOUR}
+    hour: dict[str, Any] = {"location_id": str(location), **WORKING_HOUR}
     entries: list[str] = []
     for _ in range(random_.choice([1, 1, 2, 7, 100, 101])):
         entry = {key: json.dumps(value) for key, value in hour.items()}
@@ -222,8 +259,10 @@ class Outcome:
 
 
 class JsonApi(Api):
-    """Calls with JSON text; whatever a call does is taken back, after every constraint has been
-    asked."""
+    """Calls with JSON text. Every constraint is asked, and then whatever a call does is taken back,
+    unless it is to be kept."""
+
+    keeps = False
 
     def send(
         self, function: Function, caller: Caller, request: Raw, *, method: str = "POST"
@@ -231,7 +270,7 @@ class JsonApi(Api):
         """One request."""
         began = time.monotonic()
         try:
-            with self.session.transaction(force_rollback=True):
+            with self.session.transaction(force_rollback=not self.keeps):
                 if method == "GET":
                     self.session.execute("set transaction read only")
                 self._set_up(caller, method, function.name, {})
@@ -261,3 +300,132 @@ class JsonApi(Api):
                 for name in request
             ),
         )
+
+
+def good_arguments(salon: Salon, slug: str) -> dict[str, dict[str, str]]:
+    """Function → arguments that work, as JSON texts. "" is what all have in common."""
+    salon.db.execute("insert into booking.tenant_slugs values (%s, %s)", (slug, salon.tenant))
+    colleague = salon.add_person()
+    salon.hold(
+        salon.cut,
+        session_hash=sha256(SESSION.encode()).digest(),
+        customer_id=USER,
+        quoted_price_cents=100,
+        currency="EUR",
+    )
+    held, free = salon.slot(salon.cut), salon.slot(salon.cut, TEN + 3 * HOUR)
+    appointment = salon.appointment(
+        TEN + HOUR,
+        customer_id=USER,
+        status="pending",
+        payment_status="pending",
+        price_cents=100,
+        manage_token_hash=sha256(TOKEN.encode()).digest(),
+    )
+    common: dict[str, Any] = {
+        "tenant_id": salon.tenant,
+        "staff_id": salon.person,
+        "location_id": salon.location,
+        "appointment_type": "cut",
+        "session_id": SESSION,
+        "slot_id": free["slot_id"],
+        "start_time": free["start_time"].isoformat(),
+        "appointment_id": appointment,
+        "start_date": "2026-03-03",
+        "end_date": "2026-03-04",
+        "duration_minutes": 30,
+        "max_results": 20,
+        "slug": slug,
+        "at": TEN.isoformat(),
+        "from_time": TEN.isoformat(),
+        "payment_status": "paid",
+        "payment_reference": "pi_1",
+        "user_data": {"name": "Ada", "email": "ada@example.org"},
+        "hours": [
+            {
+                "location_id": str(salon.location),
+                "weekday": 1,
+                "start_time": "09:00",
+                "end_time": "17:00",
+            }
+        ],
+        "valid_from": "2026-04-01",
+        "copy_to_staff_ids": [str(colleague)],
+        "idempotency_key": "a key",
+        "notes": "a note",
+        "reason": "a reason",
+        "manage_token": TOKEN,
+    }
+    held_slot = {"slot_id": held["slot_id"], "start_time": held["start_time"].isoformat()}
+    return {
+        name: {key: json.dumps(value, default=str) for key, value in (common | more).items()}
+        for name, more in {
+            "": {},
+            "create_appointment": held_slot,
+            "release_slot": held_slot,
+        }.items()
+    }
+
+
+def callers_of(salon: Salon) -> dict[str, list[Caller]]:
+    """Role → who comes with it, with tokens good and bad."""
+    return {
+        "anon": [ANON],
+        "authenticated": [
+            customer(USER),
+            customer(uuid4()),
+            member(uuid4(), salon.tenant, "admin"),
+            member(uuid4(), salon.tenant, "staff", salon.person),
+            member(uuid4(), uuid4(), "admin"),
+            Caller("authenticated"),
+            Caller("authenticated", {"sub": "nobody", "app_metadata": {"tenants": [1, None]}}),
+        ],
+        "service_role": [SERVICE],
+    }
+
+
+def kind_of(outcome: Outcome) -> str:
+    """success, refusal or error."""
+    if outcome.answer is None:
+        return "error"
+    body = outcome.answer.body
+    return "success" if isinstance(body, dict) and body.get("success") else "refusal"
+
+
+def fault(function: Function, request: Raw, outcome: Outcome) -> str | None:
+    """What is wrong with that outcome, or None."""
+    if outcome.seconds > SECONDS:
+        return f"took {outcome.seconds:.1f} s"
+    if outcome.error is not None:
+        state = outcome.error.sqlstate or ""
+        context = outcome.error.diag.context or ""
+        if state in PARSER_LIMITS and "PL/pgSQL" not in context:
+            return None
+        if not state.startswith(CLIENT_ERRORS):
+            return f"{state} {outcome.error}"
+        if "PL/pgSQL function booking." in context and state != "25006":
+            return f"{state} from inside: {outcome.error}\n{outcome.error.diag.context}"
+        return None
+    assert outcome.answer is not None
+    status, body = outcome.answer.status, outcome.answer.body
+    if not isinstance(body, dict):
+        return f"answered {body!r}"
+    if body.get("success") is True:
+        return None if status == 200 else f"success with status {status}"
+    return bad_refusal(function, status, body)
+
+
+def bad_refusal(function: Function, status: int, body: dict[str, Any]) -> str | None:
+    """What is wrong with the envelope of a refusal, or None."""
+    if set(body) != {"success", "code", "message", "details", "hint"}:
+        return f"envelope {body}"
+    if REFUSALS.get(body["code"]) != status:
+        return f"status {status} for {body['code']}"
+    message = body["message"]
+    if not message.endswith(".") or not message[0].isprintable() or len(message) > 500:
+        return f"no sentence: {message[:600]!r}"
+    if body["code"] in ("invalid_request", "range_too_large") and not any(
+        name in message for name in function.arguments
+    ):
+        return f"names no field: {message}"
+    return None
