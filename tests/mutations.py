@@ -62,6 +62,7 @@ EXPORTING = "tests/cli/test_exporting.py"
 FOLLOWING = "tests/adoption/test_following.py"
 SWITCHING = "tests/adoption/test_switching.py"
 HARD = "tests/adoption/test_hard_cases.py"
+VISITS = "tests/booking/test_booking_machine.py"
 
 
 @dataclass(frozen=True)
@@ -1684,6 +1685,29 @@ MUTATIONS = [
             ),
         ),
         f"{COMPACT}::test_a_class_that_has_begun_to_fill_stays_open_amid_others",
+    ),
+    Mutation(
+        "a machine's visit: any session books what another holds",
+        (
+            (
+                "sql/40_booking/create_appointment.sql",
+                "        else h.session_hash = p_session_hash\n",
+                "        else true\n",
+            ),
+        ),
+        VISITS,
+    ),
+    Mutation(
+        "a machine's visit: a move keeps the hold that it has used",
+        (
+            (
+                "sql/40_booking/reschedule_appointment.sql",
+                "    where h.tenant_id = v_hold.tenant_id and h.id = v_hold.id;\n"
+                "    perform set_config('booking.refresh_follows', '', true);",
+                "    where false;\n    perform set_config('booking.refresh_follows', '', true);",
+            ),
+        ),
+        VISITS,
     ),
 ]
 
