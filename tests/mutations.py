@@ -63,6 +63,7 @@ FOLLOWING = "tests/adoption/test_following.py"
 SWITCHING = "tests/adoption/test_switching.py"
 HARD = "tests/adoption/test_hard_cases.py"
 VISITS = "tests/booking/test_booking_machine.py"
+HISTORIES = "tests/calculator/test_calendar_machine.py"
 
 
 @dataclass(frozen=True)
@@ -1709,6 +1710,28 @@ MUTATIONS = [
         ),
         VISITS,
     ),
+    Mutation(
+        "a machine's history: the buffer before is left out",
+        (
+            (
+                "sql/20_calculator/calculate_slots.sql",
+                "sh.buffer_before_minutes * interval '1 minute' as buffer_before,",
+                "0 * interval '1 minute' as buffer_before,",
+            ),
+        ),
+        HISTORIES,
+    ),
+    Mutation(
+        "a machine's history: whose hours they were is not recalculated",
+        (
+            (
+                "sql/30_slots/schedule_changed.sql",
+                "      select to_jsonb(o) from old_rows o union select to_jsonb(n) from changed_rows n\n",
+                "      select to_jsonb(n) from changed_rows n\n",
+            ),
+        ),
+        HISTORIES,
+    ),
 ]
 
 
@@ -1749,7 +1772,10 @@ def is_caught(mutation: Mutation) -> bool:
         for file, text in broken_files(mutation, copy).items():
             forge_checksum(copy / file, text)
             (copy / file).write_text(text)
-        environment = os.environ | {"PYTHONPATH": str(copy / "cli")}
+        environment = os.environ | {
+            "PYTHONPATH": str(copy / "cli"),
+            "PGBOOKING_NO_SHRINKING": "1",
+        }
         subprocess.run(
             [sys.executable, "-m", "pgbooking.engine"], cwd=copy, env=environment, check=True
         )
