@@ -64,6 +64,8 @@ SWITCHING = "tests/adoption/test_switching.py"
 HARD = "tests/adoption/test_hard_cases.py"
 VISITS = "tests/booking/test_booking_machine.py"
 HISTORIES = "tests/calculator/test_calendar_machine.py"
+FUZZ_CSV = "tests/fuzz/test_csv.py"
+FUZZ_API = "tests/fuzz/test_api.py"
 
 
 @dataclass(frozen=True)
@@ -1731,6 +1733,28 @@ MUTATIONS = [
             ),
         ),
         HISTORIES,
+    ),
+    Mutation(
+        "years that Python cannot hold are imported",
+        (
+            (
+                "cli/pgbooking/import_rows.py",
+                "if moment and not FIRST_YEAR <= moment.year <= LAST_YEAR:",
+                "if False:",
+            ),
+        ),
+        FUZZ_CSV,
+    ),
+    Mutation(
+        "anyone's people are explained to the admins of any tenant",
+        (
+            (
+                "sql/40_booking/explain_availability.sql",
+                "    and (booking.caller_claims() is null or booking.caller_is_member(s.tenant_id));",
+                "    and true;",
+            ),
+        ),
+        FUZZ_API,
     ),
 ]
 

@@ -200,13 +200,13 @@ def leak(db: psycopg.Connection[Any], call: Call, outcome: Outcome, owners: list
     """What the caller is told that is not theirs to know, or nothing."""
     said = json.dumps(outcome.answer.body) if outcome.answer else told_by(outcome.error)
     asked = json.dumps(call.request)
+    ids = [*set(UUID_TEXT.findall(said)) - set(UUID_TEXT.findall(asked))]
     for owner in owners:
         may_know = call.caller is SERVICE or owner.id in json.dumps(dict(call.caller.claims))
-        if owner.secret in said and not may_know:
-            return f"tells {owner.secret}: {said[:500]}"
+        if not may_know and (owner.secret in said or is_private(db, owner, ids, call.caller)):
+            return f"tells a {owner.secret}: {said[:500]}"
     if call.function.name == OF_ALL_TENANTS:
         return ""
-    ids = [*set(UUID_TEXT.findall(said)) - set(UUID_TEXT.findall(asked))]
     asked_for = {
         owner.id
         for owner in owners
@@ -224,6 +224,27 @@ def told_by(error: psycopg.Error | None) -> str:
     diagnostics = error.diag if error else None
     parts = ("message_primary", "message_detail", "message_hint")
     return " ".join(str(getattr(diagnostics, part, "")) for part in parts)
+
+
+def is_private(db: psycopg.Connection[Any], owner: Owner, ids: list[str], caller: Caller) -> bool:
+    """Whether one of them is of a row that only the tenant's own people see, or another customer's
+    appointment."""
+    found = db.execute(
+        """
+        select from booking.appointments
+        where tenant_id = %(tenant)s and id = any (%(ids)s::uuid[])
+          and customer_id::text is distinct from %(customer)s
+        union all
+        select from booking.busy_times
+        where tenant_id = %(tenant)s and id = any (%(ids)s::uuid[])
+        union all
+        select from booking.working_hours
+        where tenant_id = %(tenant)s and id = any (%(ids)s::uuid[])
+        limit 1
+        """,
+        {"tenant": owner.id, "ids": ids, "customer": caller.claims.get("sub")},
+    )
+    return bool(ids) and found.rowcount > 0
 
 
 def is_about(db: psycopg.Connection[Any], owner: Owner, ids: list[str]) -> bool:
@@ -290,18 +311,20 @@ def test_calls_that_are_kept_tell_nothing_and_leave_everything_exact(
                 if found:
                     about = f"{call.function.name}: {UUID_TEXT.sub('', found.splitlines()[0])[:60]}"
                     faults.setdefault(about, told(call, found))
+            if faults:
+                break
             assert_exact(db)
             if first + ROUND >= CASES:
                 # As anyone would ask, and by the independent calculator.
                 asked = ("verify", "--independent", "--database-url", url, "--now", SALON_NOW)
                 verified = run_without_database(*asked)
                 assert verified.code == 0, verified.out
+    assert not faults, "\n\n".join(faults.values())
     totals = {
         kind: sum(number for (_, each), number in counts.items() if each == kind)
         for kind in ("success", "refusal", "error")
     }
     print(f"api: {totals}, {len({name for name, _ in counts})} functions")
-    assert not faults, "\n\n".join(faults.values())
     assert CASES < ROUND or all(totals.values())
     assert CASES < ROUND or {name for name, _ in counts} == {each.name for each in functions}
 
