@@ -214,6 +214,12 @@ def test_nor_does_it_bind_admins_and_the_service(
     assert cancel(salon, booking, caller(salon)).success
 
 
+def test_who_is_staff_elsewhere_is_a_customer_here(salon: Salon, booking: Booking) -> None:
+    salon.db.execute("update booking.tenants set cancellation_notice_minutes = 10080")
+    elsewhere = member(user_of(ADA), make_salon(salon.db).tenant, "admin")
+    assert_stays(salon, booking, "too_late", 409, elsewhere)
+
+
 def test_until_it_is_so_near(salon: Salon, booking: Booking) -> None:
     salon.db.execute("update booking.tenants set cancellation_notice_minutes = 120")
     set_clock(salon.db, "2026-03-03 08:00+01")

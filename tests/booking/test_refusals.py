@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ import pytest
 from tests.api import ANON, SERVICE, Answer, Caller, member
 from tests.booking.booked import (
     ADA,
+    OTHER_SESSION,
     SESSION,
     admin_of,
     audit_rows,
@@ -29,7 +31,7 @@ from tests.booking.booked import (
 )
 from tests.booking.conftest import AUGUSTAS_DATA, Town, at, named, offered
 from tests.booking.refusals_in_sql import functions, possible_refusals
-from tests.salon import set_clock
+from tests.salon import TEN, Salon, set_clock
 
 UNKNOWN_TENANT = UUID(int=0)
 
@@ -1114,6 +1116,26 @@ def secrets(town: Town) -> list[str]:
     words = [row["word"] for row in found if row["word"]]
     assert {"Dorothea Vogel", "Zenobia", "Konkurrenz"} <= set(words)
     return words
+
+
+def test_what_only_a_constraint_has_seen_is_refused_in_the_same_words(salon: Salon) -> None:
+    """A function that is blind to the holds of others meets their constraint, whose detail shows
+    when and whose they are."""
+    reserve(salon, slot_at(salon), OTHER_SESSION)
+    taken = slot_at(salon, TEN + timedelta(minutes=15))
+    plain = call(salon, "reserve_slot", slot_id=taken, session_id=SESSION)
+    reserve(salon, slot_at(salon, TEN + timedelta(hours=4)), SESSION)
+    salon.db.execute(
+        """
+        create or replace function booking.holds_in_the_way(
+          p_tenant_id uuid, p_staff_id uuid, p_location_id uuid, p_slot_id uuid, p_claim tstzrange
+        ) returns setof booking.slot_reservations language sql stable as
+        'select h.* from booking.slot_reservations h where false'
+        """
+    )
+    blind = call(salon, "reserve_slot", slot_id=taken, session_id=SESSION)
+    assert (blind.status, blind.body) == (plain.status, plain.body)
+    assert (plain.code, plain.body["details"]) == ("slot_taken", None)
 
 
 # Whether the list is complete

@@ -4,6 +4,7 @@ function, by no id, foreign key, error message or waiting time."""
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -181,6 +182,15 @@ def test_no_row_moves_to_another_tenant(twins: Twins, view: str) -> None:
                 twins.db, caller, f"update {view} set {column} = %s", (twins.other,), keep=True
             )
             assert result.state == "42501"
+
+
+@pytest.mark.parametrize("table", COPIED)
+def test_nor_does_one_by_whoever_may_write_the_tables(twins: Twins, table: str) -> None:
+    with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="never change"):
+        twins.db.execute(
+            f"update booking.{table} set tenant_id = %s where tenant_id = %s".encode(),
+            (twins.other, twins.own.tenant),
+        )
 
 
 @pytest.mark.parametrize("view", ["appointments", "working_hours", "breaks", "schedule_exceptions"])
@@ -521,3 +531,67 @@ def test_nobody_waits_for_another_tenants_locks(fresh_twins: Twins) -> None:
             ("cancel_appointment", {"appointment_id": shared}),
         ):
             assert answer(twins, twins.staff, function, arguments).startswith("Answer(status=200")
+
+
+def test_whoever_books_in_two_tenants_waits_in_neither_for_the_other(fresh_twins: Twins) -> None:
+    twins = fresh_twins
+    session_id = "session-of-a-customer-01"
+    twins.db.execute("update booking.tenants set max_open_appointments_per_customer = 9")
+    slot = twins.own.slot(twins.own.cut, TEN + 6 * HOUR)["slot_id"]
+    with psycopg.connect(twins.db.info.dsn) as busy, busy.transaction(force_rollback=True):
+        busy.execute(
+            "select booking.lock_session(%(other)s, sha256(%(session)s::bytea)),"
+            " booking.lock_customer(%(other)s, %(user)s, '{}')",
+            {"other": twins.other, "session": session_id.encode(), "user": USER},
+        )
+        api = Api(twins.db)
+        visit = {"slot_id": slot, "session_id": session_id, "appointment_type": "cut"}
+        assert api.call("reserve_slot", customer(USER), **visit).code is None
+        data = {"name": "A", "email": "a@example.org"}
+        booked = api.call("create_appointment", customer(USER), **visit, user_data=data)
+        assert booked.code is None
+
+
+# What happens there
+
+
+def test_what_happens_in_one_tenant_moves_nothing_in_another(fresh_twins: Twins) -> None:
+    twins = fresh_twins
+    start = TEN + 6 * HOUR
+    other = replace(twins.own, tenant=twins.other)
+    held = twins.own.hold(twins.own.cut, start)
+    other.hold(twins.own.cut, start, id=held)
+    before = everything(twins, twins.own.tenant)
+    theirs = twins.rows("availability_slots", twins.other)
+    other.appointment(start - HOUR)
+    other.appointment(start)
+    other.insert(
+        "busy_times",
+        staff_id=twins.own.person,
+        start_time=start + HOUR,
+        end_time=start + 2 * HOUR,
+        source="calendar",
+    )
+    for statement in (
+        "update booking.appointments set end_time = end_time + interval '5 minutes'"
+        " where tenant_id = %s",
+        "update booking.working_hours set end_time = '20:00' where tenant_id = %s",
+        "update booking.appointment_types set duration_minutes = 45, capacity = 1"
+        " where tenant_id = %s",
+        "update booking.staff set max_appointments_per_day = 1 where tenant_id = %s",
+    ):
+        twins.db.execute(statement.encode(), (twins.other,))
+    assert twins.rows("availability_slots", twins.other) != theirs
+    assert twins.rows("slot_reservations", twins.other) == []
+    assert everything(twins, twins.own.tenant) == before
+    # Nor when it is all calculated anew.
+    assert twins.own.differences() == other.differences() == []
+
+
+def test_a_slots_id_names_its_tenant(twins: Twins) -> None:
+    row = twins.db.execute(
+        "select count(distinct booking.slot_id(t.id, %(one)s, %(one)s, booking.now(), %(one)s))"
+        " from booking.tenants t",
+        {"one": uuid4()},
+    ).fetchone()
+    assert row == (2,)

@@ -57,6 +57,18 @@ KEYED_OTHERWISE = {
     "rate_limits": "counts clients, before any tenant is known",
 }
 
+# Columns that name a row of the tenant without a foreign key.
+ANY_TIME = "what is on record stays, whatever becomes of what it names"
+NO_FOREIGN_KEY = {
+    "audit_log.appointment_id": ANY_TIME,
+    "audit_log.staff_id": ANY_TIME,
+    "availability_slots.appointment_id": "calculated, and verified (verify_p5.sql)",
+    "availability_slots.location_id": "calculated, and verified (verify_p5.sql)",
+    "availability_slots.shape_id": "calculated, and verified (verify_p5.sql)",
+    "availability_slots.staff_id": "calculated, and verified (verify_p5.sql)",
+    "verification_differences.staff_id": ANY_TIME,
+}
+
 # Constraints read as sentences: subject, then one of these, then the rest.
 VERBS = re.compile(
     r"_(is|are|has|have|means|names|come|comes|belongs|begins|ends|finishes|goes|holds|exists|holds)(_|$)"
@@ -305,6 +317,41 @@ def test_foreign_keys_lead_from_tenant_to_tenant(module_db: psycopg.Connection) 
         )
         == []
     )
+
+
+def test_whatever_names_a_row_of_the_tenant_is_a_foreign_key(
+    module_db: psycopg.Connection,
+) -> None:
+    named = names(
+        module_db,
+        """
+        select c.relname || '.' || a.attname
+        from pg_class as c
+        join pg_attribute as a on a.attrelid = c.oid and not a.attisdropped
+        where c.relkind in ('r', 'p') and c.relnamespace = 'booking'::regnamespace
+          and a.attname ~ '_?(staff|location|appointment_type|group_type|shape|appointment|run)_id$'
+          and not exists (
+            select from pg_constraint as k
+            join pg_attribute as t on t.attrelid = c.oid and t.attname = 'tenant_id'
+            where k.conrelid = c.oid and k.contype = 'f' and k.conkey[1] = t.attnum
+              and a.attnum = any (k.conkey)
+          )
+        """,
+    )
+    assert sorted(named) == sorted(NO_FOREIGN_KEY)
+
+
+def test_every_table_survives_a_crash_but_the_named_one(module_db: psycopg.Connection) -> None:
+    # What the rate limiter has counted is worth no write to disk.
+    unlogged = names(
+        module_db,
+        """
+        select c.relname from pg_class as c
+        where c.relkind in ('r', 'p') and c.relnamespace = 'booking'::regnamespace
+          and c.relpersistence <> 'p'
+        """,
+    )
+    assert unlogged == ["rate_limits"]
 
 
 def test_no_foreign_key_sets_null_and_none_is_about_slot_ids(

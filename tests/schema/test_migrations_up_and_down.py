@@ -11,6 +11,7 @@ import psycopg
 from pgbooking import engine, migrate
 from pgbooking.sources import migrations_folder
 from tests.postgres import Server
+from tests.salon import insert
 from tests.schema.dumps import apply_sql_folder, normalised_dump
 
 ONE_ROW_EACH = Path(__file__).with_name("one_row_each.sql")
@@ -52,6 +53,35 @@ def test_each_migration_goes_down_and_up_again_over_rows(
         assert normalised_dump(server, url) == after, f"{migration_id} up again, over rows"
         roll_back_one(url)
     assert migrate.rollback_order(url) == []
+
+
+def test_what_the_older_release_knows_stays_and_what_it_would_misread_goes(
+    empty_database_url: str,
+) -> None:
+    url = empty_database_url
+    newest = "0010.imports_and_parallel_run"
+    list(migrate.apply(url, to=newest))
+    with psycopg.connect(url) as connection:
+        tenant = insert(connection, "tenants", name="Salon", timezone="Europe/Berlin")
+        own, other = (
+            insert(connection, "verification_runs", tenant_id=tenant, compared_with=compared_with)
+            for compared_with in ("calculator", "legacy")
+        )
+        for run in (own, other):
+            insert(
+                connection,
+                "verification_differences",
+                tenant_id=tenant,
+                run_id=run,
+                promise="P2",
+                kind="extra",
+                reason="published, though there is no such slot",
+            )
+    assert roll_back_one(url) == newest
+    with psycopg.connect(url) as connection:
+        for column, table in (("id", "runs"), ("run_id", "differences")):
+            found = connection.execute(f"select {column} from booking.verification_{table}")
+            assert found.fetchall() == [(own,)], table
 
 
 def test_the_rows_of_the_stairway_test_reach_every_table(db: psycopg.Connection) -> None:
