@@ -4,7 +4,8 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-containers lint engine release catalog types bench history mutate clean
+.PHONY: help demo test test-containers lint engine release catalog types bench history soak mutate \
+	clean
 
 help:
 	@echo "make demo     an empty machine, a salon, exact slots: everything once, timed (ARGS=…)"
@@ -17,6 +18,7 @@ help:
 	@echo "make types    write deploy/typescript/schema.ts from the migrations"
 	@echo "make bench    what things cost, beside what that is worth (ARGS=…)"
 	@echo "make history  clients write down what they are told, while things break; can it be true?"
+	@echo "make soak     an hour of the highest load: does anything grow, or stay behind? (ARGS=…)"
 	@echo "make mutate   break things on purpose; each must be caught by a test"
 
 demo: .venv/demo
@@ -52,6 +54,8 @@ bench: .venv/test
 
 history: .venv/test
 	.venv/bin/python -m tests.faults.recorded $(ARGS)
+soak: .venv/test
+	.venv/bin/python -m tests.faults.soak $(ARGS)
 
 mutate: .venv/test
 	.venv/bin/python -m tests.mutations $(ARGS)

@@ -175,6 +175,8 @@ class Client:
     url: str
     shop: Shop
     random: random.Random
+    # Seconds between one thing and the next.
+    pause: float = 0
     session_id: str = field(default_factory=lambda: str(uuid4()))
     holds: list[OfferedSlot] = field(default_factory=list)
     bookings: list[Booking] = field(default_factory=list)
@@ -212,6 +214,8 @@ class Client:
                 action()
             except ConnectionLost:
                 return
+            if self.pause:
+                stop.wait(self.pause)
 
     def connect(self) -> Session:
         """A session of its own, before it works."""
@@ -334,7 +338,7 @@ class Client:
 
     def expire_hold(self) -> None:
         """A minute passes for one hold. Whoever writes holds locks their calendar first."""
-        hold = self.pick("select h.staff_id, h.id from booking.slot_reservations h")
+        hold = self.pick("select h.staff_id, h.id from booking.slot_reservations h where true")
         if hold:
             staff_id, hold_id = hold
             with self.unless_lost(), self.session.transaction():
@@ -399,7 +403,7 @@ class Client:
             )
 
     def remove_busy_time(self) -> None:
-        found = self.pick("select b.id from booking.busy_times b")
+        found = self.pick("select b.id from booking.busy_times b where true")
         if found:
             with self.unless_lost():
                 self.session.execute(
@@ -470,9 +474,12 @@ class Client:
             raise
 
     def pick(self, query: str) -> tuple[Any, ...] | None:
-        """A row at random."""
+        """A row of the shop's at random; the query ends in a condition."""
         with self.unless_lost():
-            return self.session.execute(f"{query} order by random() limit 1".encode()).fetchone()
+            return self.session.execute(
+                f"{query} and tenant_id = %s order by random() limit 1".encode(),
+                (self.shop.tenant,),
+            ).fetchone()
 
     def pick_slot(self, code: str | None = None) -> OfferedSlot | None:
         """A slot at random: one that is offered, now and then any."""
