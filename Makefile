@@ -54,6 +54,7 @@ bench: .venv/test
 
 history: .venv/test
 	.venv/bin/python -m tests.faults.recorded $(ARGS)
+
 soak: .venv/test
 	.venv/bin/python -m tests.faults.soak $(ARGS)
 

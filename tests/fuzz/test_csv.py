@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.fuzz.samples import CASES, Judge, Sample, try_all
 from tests.salon import Salon
 
 JudgeBy = Callable[[Callable[[Sample, Path], list[object]]], Judge]
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of the encoding unicode_escape
 def test_every_csv_is_loaded_or_refused_with_a_sentence(
     salon: Salon, import_judge: JudgeBy
 ) -> None:
