@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     invariant,
     multiple,
     rule,
@@ -111,6 +112,7 @@ people = st.integers(0, 1)
 codes = st.sampled_from(CODES)
 sessions = st.sampled_from(SESSIONS)
 visitors = st.sampled_from(("anon", "ada", "bob"))
+customers = st.sampled_from(("ada", "bob"))
 wishes = st.builds(Wish, people, codes, starts)
 # Mostly who may: the customer or the bearer of the token; else anybody.
 changers = st.sampled_from(("customer", "customer", "bearer", "bearer", *CALLERS))
@@ -140,22 +142,51 @@ class Visits(RuleBasedStateMachine):
 
     # Holding
 
-    @rule(target=reserved, wish=wishes, session=sessions, who=visitors, says_code=st.booleans())
-    def reserve_slot(self, wish: Wish, session: str, who: str, says_code: bool) -> Any:
-        return self.reserve(self.slot(wish), session, who, wish.code if says_code else None)
+    @initialize(target=reserved, first=st.tuples(wishes, wishes, wishes), who=visitors)
+    def three_have_come(self, first: tuple[Wish, ...], who: str) -> Any:
+        """So that there is always something to go on with: each session asks for something."""
+        return multiple(
+            *(
+                hold
+                for session, wish in zip(SESSIONS, first, strict=True)
+                for hold in self.reserve(self.slot(wish), session, who, wish.code)
+            )
+        )
 
-    @rule(target=reserved, hold=reserved, session=sessions, who=visitors, code=codes)
-    def reserve_that_too(self, hold: Reserved, session: str, who: str, code: str) -> Any:
-        return self.reserve(hold.slot, session, who, code)
+    @initialize(target=visits, wish=wishes, session=sessions, who=customers)
+    def one_has_booked(self, wish: Wish, session: str, who: str) -> Any:
+        return self.reserve_and_book_it(wish, session, who)
 
-    def reserve(self, slot: Slot, session: str, who: str, code: str | None) -> Any:
+    @rule(
+        target=reserved,
+        wish=wishes,
+        hold=reserved,
+        is_what_another_has=st.booleans(),
+        session=sessions,
+        who=visitors,
+        code=st.sampled_from(("own", "own", None, *CODES)),
+    )
+    def reserve_slot(
+        self,
+        wish: Wish,
+        hold: Reserved,
+        is_what_another_has: bool,
+        session: str,
+        who: str,
+        code: str | None,
+    ) -> Any:
+        slot = hold.slot if is_what_another_has else self.slot(wish)
+        code = self.model.codes_of(slot)[0] if code == "own" else code
+        return multiple(*self.reserve(slot, session, who, code))
+
+    def reserve(self, slot: Slot, session: str, who: str, code: str | None) -> list[Reserved]:
         answer = self.call(
             "reserve_slot", who, slot_id=slot.id, session_id=session, appointment_type=code
         )
         self.compare(
             answer, lambda: self.model.reserve_slot(slot, session, code, CUSTOMERS.get(who))
         )
-        return Reserved(slot, session, who) if answer.success else multiple()
+        return [Reserved(slot, session, who)] if answer.success else []
 
     @rule(target=reserved, wish=wishes, session=sessions, who=visitors)
     def reserve_time(self, wish: Wish, session: str, who: str) -> Any:
@@ -207,8 +238,11 @@ class Visits(RuleBasedStateMachine):
             )
         )
 
-    @rule(target=visits, wish=wishes, session=sessions, who=st.sampled_from(("ada", "bob")))
+    @rule(target=visits, wish=wishes, session=sessions, who=customers)
     def reserve_and_book(self, wish: Wish, session: str, who: str) -> Any:
+        return self.reserve_and_book_it(wish, session, who)
+
+    def reserve_and_book_it(self, wish: Wish, session: str, who: str) -> Any:
         slot = self.slot(wish)
         self.reserve(slot, session, who, wish.code)
         return self.book(Booking(slot, session, wish.code, who, key=None))
@@ -245,16 +279,24 @@ class Visits(RuleBasedStateMachine):
 
     @rule(
         visit=visits,
-        to=st.one_of(wishes, reserved),
-        session=st.sampled_from(("own", None, *SESSIONS)),
+        wish=wishes,
+        hold=reserved,
+        is_held=st.booleans(),
+        session=st.sampled_from(("own", "own", None, *SESSIONS)),
         changer=changers,
     )
     def reschedule_appointment(
-        self, visit: Visit, to: Wish | Reserved, session: str | None, changer: str
+        self,
+        visit: Visit,
+        wish: Wish,
+        hold: Reserved,
+        is_held: bool,
+        session: str | None,
+        changer: str,
     ) -> None:
-        slot = self.slot(to) if isinstance(to, Wish) else to.slot
-        if session == "own":
-            session = None if isinstance(to, Wish) else to.session
+        """To what the session holds, or to what it wishes."""
+        slot = hold.slot if is_held else self.slot(wish)
+        session = hold.session if session == "own" else session
         caller, who = self.changing(visit, changer)
         answer = self.call(
             "reschedule_appointment",
