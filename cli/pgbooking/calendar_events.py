@@ -40,6 +40,7 @@ LONGEST_UID = 500
 """Characters: it becomes part of a key in an index. RFC 7986 advises 255 at the most."""
 
 DATES = ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE")
+LISTS = ("RDATE", "EXDATE")
 ONCE = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "SEQUENCE", "STATUS", "TRANSP", "UID")
 RECURS = ("RRULE", "RDATE", "RECURRENCE-ID")
 LINE = "X-PGBOOKING-LINE"
@@ -222,12 +223,26 @@ def _event(part: Component) -> Event:
     if "DTSTART" not in event:
         raise _NotUnderstoodError("has no DTSTART")
     for name in DATES:
+        _check_kind(event, name, (date, tuple) if name in LISTS else date)
         _check_zone(event, name)
+    _check_kind(event, "DURATION", timedelta)
+    if not isinstance(event.get("SEQUENCE", 0), int):
+        raise _NotUnderstoodError("SEQUENCE is not a number")
     _check_length(event)
     event[LINE] = part.line
     if "DURATION" in event and "DTEND" not in event and event["DURATION"].dt.seconds:
         event[DURATION] = event["DURATION"].dt
     return event
+
+
+def _check_kind(event: Event, name: str, kind: type | tuple[type, ...]) -> None:
+    """The parameter VALUE makes anything of any property."""
+    values = event.get(name, [])
+    for value in values if isinstance(values, list) else [values]:
+        parts = getattr(value, "dts", [value])
+        if not all(isinstance(getattr(each, "dt", None), kind) for each in parts):
+            what = "a length of time" if kind is timedelta else "a date or a time"
+            raise _NotUnderstoodError(f"{name} is not {what}")
 
 
 def _check_zone(event: Event, name: str) -> None:
