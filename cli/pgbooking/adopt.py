@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 TABLES = "10_tables.sql"
 TRIES = 30
+
+# SQLSTATEs of a text that cannot be the name of a table here.
+NO_NAME = {"42601", "42602", "0A000"}
 CALENDAR_WAIT_SECONDS = 5.0
 
 # Services before people, and who offers what last: until then there is nothing to publish.
@@ -316,7 +319,13 @@ def read_tables(connection: psycopg.Connection, adoption: AdoptionMap) -> list[O
 
 
 def _read_table(connection: psycopg.Connection, section: Section) -> OldTable:
-    found = fetch_one(connection, "adopt_old_table", _Relation, name=section.table)
+    found = None
+    try:
+        with connection.transaction():
+            found = fetch_one(connection, "adopt_old_table", _Relation, name=section.table)
+    except psycopg.Error as error:
+        if error.sqlstate not in NO_NAME:
+            raise
     if found is None or not found.is_table:
         raise _not_in_map(section, f"there is no table {section.table!r}", 'Like "public.staff".')
     if not found.is_ours:
