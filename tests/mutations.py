@@ -2812,7 +2812,7 @@ MUTATIONS = [
                 "for each in dropped),",
             ),
         ),
-        f"{STAIRS}::test_each_migration_goes_down_and_up_again_over_rows",
+        f"{ENGINE_TESTS}::test_every_kind_of_change_goes_forward_and_back",
     ),
     Mutation(
         "the engine's rollback forgets that there was no comment",
@@ -2900,13 +2900,12 @@ MUTATIONS = [
         "P3",
         (
             (
-                "sql/40_booking/current_slot.sql",
-                "        and s.claim && booking.barred_period(\n"
-                "          p_tenant_id, a.claim, a.location_id, p_location_id\n        )\n",
-                "        and s.claim && a.claim\n",
+                "sql/20_calculator/calculate_slots.sql",
+                "        else tstzrange(lower(b.period) - t.way_to, upper(b.period) + t.way_from)\n",
+                "        else tstzrange(lower(b.period), upper(b.period) + t.way_from)\n",
             ),
         ),
-        f"{BOOKING_RACES}::test_reserving_waits_for_an_appointment_being_written_at_another_place",
+        f"{TRAVEL}::test_what_is_booked_hides_what_cannot_be_reached_from_it",
     ),
     Mutation(
         "a machine's visit: any session books what another holds",
