@@ -55,9 +55,8 @@ class Outcome:
             return f"an exception came out: {self.err.strip().splitlines()[-1]}\n{self.err}"
         if "in a way it should not" in self.err or "Traceback" in self.err:
             return self.err
-        if found := CONTROL.search(self.out):
-            at = found.start()
-            return f"prints {found[0]!a}: {self.out[max(0, at - 100) : at + 20]!a}"
+        if found := CONTROL.search(self.out_for_people):
+            return f"prints {found[0]!a}: {self.out[max(0, found.start() - 100) :][:120]!a}"
         longest = max((self.out_for_people + self.err).split("\n"), key=len)
         if len(longest) > LONGEST_LINE:
             return f"prints a line of {len(longest)} characters: {longest[:200]!a}"
