@@ -80,7 +80,7 @@ OF_OTHERS: list[tuple[str, str, list[Any]]] = [
     ("tenants", "slot_step_minutes", [20, 40]),
     ("tenants", "min_notice_minutes", [0, 90]),
     ("tenants", "timezone", ZONES),
-    ("tenants", "precompute_days", [1, 3]),
+    ("tenants", "precompute_days", [0, 3]),
     ("tenants", "booking_horizon_days", [2, 6]),
     ("tenants", "is_active", [True, True, False]),
 ]
@@ -127,11 +127,12 @@ class History(RuleBasedStateMachine):
         OUTCOMES["sequences"] += 1
 
     @initialize(
+        target=hours,
         now=st.sampled_from(MOMENTS),
         zones=st.permutations(ZONES),
         alignment=st.sampled_from(("window", "clock", "gapless")),
         step=st.sampled_from((20, 30, 45)),
-        precompute_days=st.integers(1, 3),
+        precompute_days=st.integers(1, 2),
         lengths=st.tuples(*[st.sampled_from((20, 30, 45, 60, 240))] * 3),
         buffers=st.tuples(*[st.sampled_from(((0, 0), (10, 0), (0, 15), (10, 15)))] * 3),
         shifts=st.tuples(*[st.tuples(st.sampled_from(SHIFTS), numbers)] * 2),
@@ -148,7 +149,7 @@ class History(RuleBasedStateMachine):
         buffers: tuple[tuple[int, int], ...],
         shifts: tuple[tuple[tuple[str, str], int], ...],
         two_places: tuple[int, int, int] | None,
-    ) -> None:
+    ) -> Any:
         self.set_clock(datetime.fromisoformat(now).astimezone(UTC))
         self.tenant = self.new_id()
         self.run(
@@ -180,14 +181,16 @@ class History(RuleBasedStateMachine):
             " select %s, s, t from unnest(%s::uuid[]) as s, unnest(%s::uuid[]) as t",
             *(self.tenant, self.staff, self.types),
         )
+        weeks = []
         for person, ((start, end), place) in zip(self.staff, shifts, strict=True):
+            week = [self.new_id() for _ in range(7)]
+            weeks += week
             self.run(
                 "insert into booking.working_hours"
                 " (tenant_id, id, staff_id, location_id, weekday, start_time, end_time)"
                 " select %s, i.id, %s, %s, i.weekday, %s, %s"
                 " from unnest(%s::uuid[]) with ordinality as i (id, weekday)",
-                *(self.tenant, person, self.locations[place], start, end),
-                [self.new_id() for _ in range(7)],
+                *(self.tenant, person, self.locations[place], start, end, week),
             )
         if two_places is not None:
             # Afternoons at both places, with a way between them.
@@ -200,6 +203,7 @@ class History(RuleBasedStateMachine):
                 to_location_id=self.locations[1],
                 minutes=35,
             )
+        return multiple(*weeks)
 
     # Appointments and holds
 
