@@ -27,6 +27,9 @@ SECONDS_BY_THE_CLOCK = 100.0
 LONGEST_LINE = 1200
 REFUSALS = (1, 2)
 
+# The exit code after Ctrl-C, or what ends this run: it is to end, and the command is not to blame.
+INTERRUPTED = 130
+
 # What a terminal would obey.
 CONTROL = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f]")
 
@@ -108,6 +111,8 @@ class Commands:
             code = stop.code if isinstance(stop.code, int) else None
         except (Exception, TooLongError):
             err.write(traceback.format_exc())
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         seconds = time.process_time() - began
         printed = out.buffer
         assert isinstance(printed, io.BytesIO)

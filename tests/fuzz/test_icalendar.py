@@ -26,5 +26,5 @@ def test_every_calendar_is_loaded_or_refused_with_a_sentence(
         return [folder / "input.ics", *staff, "--tenant", salon.tenant, *window]
 
     try_all(
-        "icalendar", import_judge(arguments), CASES // 2, {"all loaded", "some rejected", "problem"}
+        "icalendar", import_judge(arguments), CASES // 4, {"all loaded", "some rejected", "problem"}
     )

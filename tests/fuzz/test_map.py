@@ -57,4 +57,4 @@ def test_every_map_is_followed_or_refused_with_a_sentence(
                 return "fault", f"exit code {applied.code}: {applied.out}"
             return ("followed" if is_complete else "followed in part"), None
 
-    try_all("map", judge, CASES // 4, {"followed", "problem"})
+    try_all("map", judge, CASES // 8, {"followed", "problem"})
