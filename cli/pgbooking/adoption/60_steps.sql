@@ -114,8 +114,8 @@ begin
       on conflict (tenant_id, source, external_id) do nothing
       returning external_id
     ),
-    -- Or gives it to somebody whose calendar is switched, where it becomes an appointment: nothing of
-    -- that is seen here, nor there that it is copied. Whoever looks once more sees both.
+    -- Or gives it to somebody whose calendar is switched, where it becomes an appointment: nothing
+    -- of that is seen here, nor there that it is copied. Whoever looks once more sees both.
     looked_at_again as (
       insert into booking_adoption.queue (section, tenant, external_id)
       select v_section, v_tenant, m.external_id
