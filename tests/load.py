@@ -377,8 +377,10 @@ class Client:
                     "reschedule_appointment",
                     "update booking.appointments"
                     " set staff_id = %s, start_time = %s, end_time = %s"
-                    " where tenant_id = %s and id = %s and status <> 'cancelled'",
-                    *(*place, self.shop.tenant, found[0]),
+                    " where tenant_id = %s and id = %s and status <> 'cancelled'"
+                    # To where it is already is no move, and on nobody's record.
+                    " and (staff_id, start_time, end_time) is distinct from (%s, %s, %s)",
+                    *(*place, self.shop.tenant, found[0], *place),
                 ):
                     change.happened(place)
 

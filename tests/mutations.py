@@ -2945,13 +2945,15 @@ MUTATIONS = [
         HISTORIES,
     ),
     Mutation(
-        "a machine's history: whose hours they were is not recalculated",
+        "a machine's history: busy times that go are not followed",
         "P2",
         (
             (
-                "sql/30_slots/schedule_changed.sql",
-                "      select to_jsonb(o) from old_rows o union select to_jsonb(n) from changed_rows n\n",
-                "      select to_jsonb(n) from changed_rows n\n",
+                "sql/50_triggers/busy_times.sql",
+                "after delete on booking.busy_times\nreferencing old table as changed_rows\n"
+                "for each statement execute function booking.busy_times_changed();",
+                "after delete on booking.busy_times\nreferencing old table as changed_rows\n"
+                "for each statement when (false) execute function booking.busy_times_changed();",
             ),
         ),
         HISTORIES,
