@@ -53,7 +53,7 @@ bench: .venv/test
 	.venv/bin/python -m tests.benchmarks $(ARGS)
 
 history: .venv/test
-	.venv/bin/python -m tests.faults.recorded $(ARGS)
+	.venv/bin/python -m tests.faults.history_clients $(ARGS)
 
 soak: .venv/test
 	.venv/bin/python -m tests.faults.soak $(ARGS)

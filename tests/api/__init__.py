@@ -15,6 +15,25 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+# A refusal's code → the HTTP status that comes with it.
+STATUS = {
+    "invalid_request": 400,
+    "range_too_large": 400,
+    "not_authenticated": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "slot_not_found": 404,
+    "slot_taken": 409,
+    "reservation_expired": 409,
+    "appointment_conflict": 409,
+    "idempotency_conflict": 409,
+    "hold_limit_reached": 409,
+    "customer_limit_reached": 409,
+    "too_late": 409,
+    "invalid_status": 409,
+    "busy": 503,
+}
+
 
 @dataclass(frozen=True)
 class Caller:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.api import ANON, SERVICE, Answer, Caller, member
+from tests.api import ANON, SERVICE, STATUS, Answer, Caller, member
 from tests.booking.booked import (
     ADA,
     OTHER_SESSION,
@@ -34,24 +34,6 @@ from tests.booking.refusals_in_sql import functions, possible_refusals
 from tests.salon import TEN, Salon, set_clock
 
 UNKNOWN_TENANT = UUID(int=0)
-
-STATUS = {
-    "invalid_request": 400,
-    "range_too_large": 400,
-    "not_authenticated": 401,
-    "forbidden": 403,
-    "not_found": 404,
-    "slot_not_found": 404,
-    "slot_taken": 409,
-    "reservation_expired": 409,
-    "appointment_conflict": 409,
-    "idempotency_conflict": 409,
-    "hold_limit_reached": 409,
-    "customer_limit_reached": 409,
-    "too_late": 409,
-    "invalid_status": 409,
-    "busy": 503,
-}
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,24 @@ class MortalServer:
     def start(self) -> float:
         """Start, recover, and wait for the first session; returns how many seconds that took."""
         began = time.monotonic()
+        self._launch()
+        while time.monotonic() < began + 60:
+            assert self.postmaster
+            if self.postmaster.poll() is not None:
+                # A killed process may take a moment to go, and its memory with it.
+                log = (self.folder / "log").read_text()
+                assert " is still in use\n" in "\n".join(log.splitlines()[-4:]), log
+                time.sleep(0.1)
+                self._launch()
+            try:
+                psycopg.connect(self.url).close()
+            except psycopg.OperationalError:
+                time.sleep(0.02)
+            else:
+                return time.monotonic() - began
+        raise AssertionError("the server does not come up")
+
+    def _launch(self) -> None:
         settings = SETTINGS | {"unix_socket_directories": str(self.folder)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
@@ -68,15 +86,6 @@ class MortalServer:
                 # A Ctrl-C is for the test, which then stops the server.
                 start_new_session=True,
             )
-        while time.monotonic() < began + 60:
-            assert self.postmaster.poll() is None, (self.folder / "log").read_text()
-            try:
-                psycopg.connect(self.url).close()
-            except psycopg.OperationalError:
-                time.sleep(0.02)
-            else:
-                return time.monotonic() - began
-        raise AssertionError("the server does not come up")
 
     def kill(self) -> None:
         """kill -9 of the postmaster and of every process of its, at once."""
@@ -89,6 +98,16 @@ class MortalServer:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self.postmaster.wait()
+
+    def kill_and_start(self) -> float:
+        """And so recover; returns how many seconds that took."""
+        self.kill()
+        return self.start()
+
+    def configure(self, lines: str) -> None:
+        """Add those lines to its postgresql.conf."""
+        with (self.folder / "data" / "postgresql.conf").open("a") as file:
+            file.write(lines)
 
     def stop(self) -> None:
         """An immediate shutdown, where it runs."""
@@ -113,15 +132,21 @@ def running_mortal_server(server: Server, configuration: str = "") -> Iterator[M
         [(data,)] = connection.execute("show data_directory").fetchall()
     # PostgreSQL refuses to run as root; whoever runs the other server can run this one.
     owner = Path(data).stat().st_uid if os.geteuid() == 0 else None
+    with mortal_server_in_a_folder(Path(server.binaries), owner) as mortal:
+        mortal.create()
+        mortal.configure(configuration)
+        mortal.start()
+        yield mortal
+
+
+@contextlib.contextmanager
+def mortal_server_in_a_folder(binaries: Path, owner: int | None) -> Iterator[MortalServer]:
+    """A server yet to be made, in a new folder of its owner's; stopped and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="pgbooking-test-"))
     if owner is not None:
         os.chown(folder, owner, -1)
-    mortal = MortalServer(Path(server.binaries), folder, owner)
+    mortal = MortalServer(binaries, folder, owner)
     try:
-        mortal.create()
-        with (folder / "data" / "postgresql.conf").open("a") as file:
-            file.write(configuration)
-        mortal.start()
         yield mortal
     finally:
         mortal.stop()

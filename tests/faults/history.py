@@ -53,6 +53,10 @@ class Slot:
             and not (self.id == other.id and self.capacity > 1)
         )
 
+    def replaces(self, other: Slot) -> bool:
+        """Whether one's own hold on the other ends where one takes this."""
+        return self == other or self.excludes(other)
+
 
 @dataclass(frozen=True)
 class Call:
@@ -114,9 +118,7 @@ class _Sweep:
         begins = (call.began, call.ended if call.outcome == SUCCESS else inf)
         slot = self.slots[call.slot] if call.slot else None
         own = self.holds[call.session]
-        in_the_way = [
-            each for each in own if slot and (each.slot == slot or each.slot.excludes(slot))
-        ]
+        in_the_way = [each for each in own if slot and slot.replaces(each.slot)]
         if call.function == "cancel_appointment":
             assert call.appointment
             self._end(call, self.appointments[call.appointment])
@@ -245,7 +247,7 @@ def _wrongly_shown(call: Call, asked: list[Slot], around: list[Claim]) -> Iterat
     certain = [each for each in possible if each.is_certain(call.began, call.ended)]
     for slot in asked:
         if slot.id not in call.shown:
-            if not any(each.slot == slot or each.slot.excludes(slot) for each in possible):
+            if not any(slot.replaces(each.slot) for each in possible):
                 yield f"not shown, though free: {slot}: {call}"
             continue
         excluding = [each for each in certain if each.slot.excludes(slot)]

@@ -15,7 +15,7 @@ from pgbooking import verify
 from pgbooking.connection import connected
 from pgbooking.output import progress_bar
 from tests.faults.history import CUT_OFF, Call, Slot, violations
-from tests.faults.recorded import Harm, run
+from tests.faults.history_clients import Harm, run
 
 SECONDS = float(os.environ.get("PGBOOKING_HISTORY_SECONDS", "5"))
 
@@ -36,6 +36,22 @@ def test_what_clients_were_told_can_be_true(database_url: str, starts_at: dateti
         ("create_appointment", "success"),
         ("read", "success"),
     } <= {(call.function, call.outcome) for call in result.calls}
+
+
+def test_what_was_acknowledged_and_is_not_there_is_found(database_url: str) -> None:
+    result = run(database_url, Harm(0.3), 2, seed=1, clients=4)
+    with psycopg.connect(database_url, autocommit=True) as db:
+        assert list(result.lost(db)) == []
+        [(cancelled,), (renamed,)] = db.execute(
+            "select idempotency_key from booking.appointments where status <> 'cancelled' limit 2"
+        ).fetchall()
+        change = "update booking.appointments set {} where idempotency_key = %s"
+        db.execute(change.format("status = 'cancelled'").encode(), (cancelled,))
+        db.execute(change.format("idempotency_key = 'another'").encode(), (renamed,))
+        found = " ".join(result.lost(db))
+    assert f"{cancelled} is at " in found
+    assert f"{renamed} was acknowledged and is gone" in found
+    assert "nobody has booked another" in found
 
 
 # Two slots that overlap, one beside them, and a class of two. Instants are seconds.
@@ -70,12 +86,12 @@ def call(
     )
 
 
-def reserve(slot: Slot, began: float, outcome: str = "success", **more: object) -> Call:
-    return call("reserve_slot", slot, began, outcome, **more)  # type: ignore[arg-type]
+def reserve(slot: Slot, began: float, outcome: str = "success", *, by: str = "a") -> Call:
+    return call("reserve_slot", slot, began, outcome, by=by)
 
 
-def book(slot: Slot, began: float, outcome: str = "success", **more: object) -> Call:
-    return call("create_appointment", slot, began, outcome, appointment="x", **more)  # type: ignore[arg-type]
+def book(slot: Slot, began: float, outcome: str = "success") -> Call:
+    return call("create_appointment", slot, began, outcome, appointment="x")
 
 
 def look(began: float, *shown: Slot) -> Call:

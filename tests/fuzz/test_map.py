@@ -4,25 +4,15 @@ nothing was written."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from tests.adoption.conftest import make_legacy
 from tests.fuzz.commands import Commands
 from tests.fuzz.samples import CASES, Sample, try_all
-from tests.postgres import Server
 from tests.salon import set_clock
-
-
-@pytest.fixture
-def database_url(server: Server) -> Iterator[str]:
-    """pgbooking beside an old system of which it knows nothing yet."""
-    with server.database(server.template) as url:
-        yield url
 
 
 def test_every_map_is_followed_or_refused_with_a_sentence(

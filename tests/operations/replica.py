@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from tests.faults.conftest import MortalServer
+from tests.faults.conftest import MortalServer, mortal_server_in_a_folder
 
 Session = psycopg.Connection[Any]
 
@@ -77,25 +73,17 @@ class Pair:
 def replica_of(primary: MortalServer, configuration: str = "") -> Iterator[MortalServer]:
     """Copy the running server and follow it over its socket, with those lines in the copy's
     postgresql.conf."""
-    folder = Path(tempfile.mkdtemp(prefix="pgbooking-test-"))
-    if primary.owner is not None:
-        os.chown(folder, primary.owner, -1)
-    replica = MortalServer(primary.binaries, folder, primary.owner)
-    try:
+    with mortal_server_in_a_folder(primary.binaries, primary.owner) as replica:
         subprocess.run(
             [
-                *(primary.binaries / "pg_basebackup", "--pgdata", folder / "data"),
+                *(primary.binaries / "pg_basebackup", "--pgdata", replica.folder / "data"),
                 *("--dbname", primary.url, "--checkpoint=fast", "--no-sync"),
                 "--write-recovery-conf",
             ],
             check=True,
             user=primary.owner,
-            cwd=folder,
+            cwd=replica.folder,
         )
-        with (folder / "data" / "postgresql.conf").open("a") as file:
-            file.write(configuration)
+        replica.configure(configuration)
         replica.start()
         yield replica
-    finally:
-        replica.stop()
-        shutil.rmtree(folder)

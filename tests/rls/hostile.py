@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg import sql
 
-from tests.api import ANON, SERVICE, Answer, Api, Caller, customer, member
+from tests.api import ANON, SERVICE, STATUS, Answer, Api, Caller, customer, member
 from tests.salon import TEN, Salon
 
 SECONDS = 3.0
@@ -36,22 +36,8 @@ PARSER_LIMITS = {
     "54001": "nested deeper than the server's stack",
 }
 
-REFUSALS = {
-    "slot_taken": 409,
-    "reservation_expired": 409,
-    "appointment_conflict": 409,
-    "idempotency_conflict": 409,
-    "hold_limit_reached": 409,
-    "customer_limit_reached": 409,
-    "too_late": 409,
-    "invalid_status": 409,
-    "slot_not_found": 404,
-    "not_found": 404,
-    "invalid_request": 400,
-    "range_too_large": 400,
-    "not_authenticated": 401,
-    "forbidden": 403,
-}
+# One caller alone never waits for a lock.
+REFUSALS = STATUS.keys() - {"busy"}
 
 # Argument → JSON text, sent as it stands.
 Raw = dict[str, str]
@@ -341,14 +327,7 @@ def good_arguments(salon: Salon, slug: str) -> dict[str, dict[str, str]]:
         "payment_status": "paid",
         "payment_reference": "pi_1",
         "user_data": {"name": "Ada", "email": "ada@example.org"},
-        "hours": [
-            {
-                "location_id": str(salon.location),
-                "weekday": 1,
-                "start_time": "09:00",
-                "end_time": "17:00",
-            }
-        ],
+        "hours": [{"location_id": str(salon.location), **WORKING_HOUR}],
         "valid_from": "2026-04-01",
         "copy_to_staff_ids": [str(colleague)],
         "idempotency_key": "a key",
@@ -419,7 +398,7 @@ def bad_refusal(function: Function, status: int, body: dict[str, Any]) -> str | 
     """What is wrong with the envelope of a refusal, or None."""
     if set(body) != {"success", "code", "message", "details", "hint"}:
         return f"envelope {body}"
-    if REFUSALS.get(body["code"]) != status:
+    if body["code"] not in REFUSALS or STATUS[body["code"]] != status:
         return f"status {status} for {body['code']}"
     message = body["message"]
     if not message.endswith(".") or not message[0].isprintable() or len(message) > 500:

@@ -120,7 +120,7 @@ begin
       insert into booking_adoption.queue (section, tenant, external_id)
       select v_section, v_tenant, m.external_id
       from made m
-      where exists (
+      where v_section = 'appointments' and exists (
         select from booking_adoption.calendars c
         where c.tenant_id = p_tenant_id and c.is_switched
       )

@@ -1,6 +1,6 @@
 """Clients that write down what they are told, and the harm that comes to them meanwhile.
 
-    python -m tests.faults.recorded --minutes 30    runs of three minutes, each with another seed
+    make history ARGS="--minutes 30"    runs of three minutes, each with another seed
 
 Each run has another mixture: with PgBouncer in transaction mode or without, on an ordinary day or
 across one on which clocks change, with a server that is killed or lives. Backends are terminated
@@ -27,14 +27,20 @@ from uuid import uuid4
 import psycopg
 from psycopg import errors
 
+from pgbooking import migrate, verify
+from pgbooking.connection import connected
+from pgbooking.output import progress_bar
 from tests.api import ANON, SERVICE, Answer, Api, Caller
+from tests.faults.conftest import running_mortal_server
 from tests.faults.history import CUT_OFF, NOT_DONE, SUCCESS, Call, Slot, save, violations
 from tests.load import ZONE, Shop, half_changes, make_shop, overlaps
+from tests.operations.pgbouncer import binary, running_pgbouncer
+from tests.postgres import running_server
 
 HOLD_SECONDS = 60.0
 # Slots that begin while the run lasts are left alone: they can no longer be booked some time.
 AHEAD = timedelta(hours=2)
-# Nobody has to say what became of these.
+# The server says that nothing was done.
 HARM = (
     errors.QueryCanceled,
     errors.LockNotAvailable,
@@ -75,9 +81,10 @@ class TimedApi(Api):
 
 @dataclass
 class Booking:
-    """What a customer keeps of it."""
+    """What a customer keeps of it. The key is the appointment's name in the history."""
 
-    appointment: str
+    key: str
+    appointment_id: str
     manage_token: str
     slot: Slot
 
@@ -97,7 +104,6 @@ class Client:
     held: list[Slot] = field(default_factory=list)
     bookings: list[Booking] = field(default_factory=list)
     unanswered: list[tuple[dict[str, Any], Slot, float]] = field(default_factory=list)
-    ids: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     connection: psycopg.Connection[Any] | None = None
 
@@ -110,7 +116,7 @@ class Client:
             self.move: 8,
             self.cancel: 8,
             self.look: 12,
-            self.list: 12,
+            self.list_slots: 12,
         }
         while not stop.is_set():
             try:
@@ -147,17 +153,18 @@ class Client:
             appointment_type=slot.code,
         )
         if answer and answer.success:
-            self.held = [each for each in self.held if not each.excludes(slot)] + [slot]
+            self.take(slot)
+            self.held.append(slot)
 
     def release(self) -> None:
         if self.held:
-            slot = self.held.pop(self.random.randrange(len(self.held)))
+            slot = self.pop(self.held)
             self.call("release_slot", slot, slot_id=slot.id, session_id=self.session_id)
 
     def book(self) -> None:
         if not self.held:
             return
-        slot = self.held.pop(self.random.randrange(len(self.held)))
+        slot = self.pop(self.held)
         arguments = {
             "slot_id": slot.id,
             "session_id": self.session_id,
@@ -168,7 +175,6 @@ class Client:
         self._book(arguments, slot, time.time())
 
     def _book(self, arguments: dict[str, Any], slot: Slot, began: float) -> None:
-        """The key is the appointment's name in the history."""
         key = arguments["idempotency_key"]
         self.unanswered.append((arguments, slot, began))
         answer = self.call(
@@ -179,8 +185,8 @@ class Client:
         if answer is None or answer.code in NOT_DONE:
             self.held.append(slot)
         elif answer.success:
-            self.bookings.append(Booking(key, answer.body["manage_token"], slot))
-            self.ids[key] = answer.body["appointment_id"]
+            body = answer.body
+            self.bookings.append(Booking(key, body["appointment_id"], body["manage_token"], slot))
 
     def ask_again(self) -> None:
         """What got no answer, with the same key."""
@@ -191,32 +197,32 @@ class Client:
     def move(self) -> None:
         if not self.bookings:
             return
-        booking = self.bookings.pop(self.random.randrange(len(self.bookings)))
+        booking = self.pop(self.bookings)
         slot = self.random.choice([each for each in self.slots if each.code == booking.slot.code])
         if slot != booking.slot:
             answer = self.call(
                 "reschedule_appointment",
                 slot,
-                appointment=booking.appointment,
-                appointment_id=self.ids[booking.appointment],
+                appointment=booking.key,
+                appointment_id=booking.appointment_id,
                 slot_id=slot.id,
                 session_id=self.session_id,
                 manage_token=booking.manage_token,
             )
             if answer and answer.success:
                 booking.slot = slot
-                self.held = [each for each in self.held if each != slot and not each.excludes(slot)]
+                self.take(slot)
         self.bookings.append(booking)
 
     def cancel(self) -> None:
         if not self.bookings:
             return
-        booking = self.bookings.pop(self.random.randrange(len(self.bookings)))
+        booking = self.pop(self.bookings)
         answer = self.call(
             "cancel_appointment",
             None,
-            appointment=booking.appointment,
-            appointment_id=self.ids[booking.appointment],
+            appointment=booking.key,
+            appointment_id=booking.appointment_id,
             manage_token=booking.manage_token,
         )
         if not (answer and answer.success):
@@ -235,7 +241,7 @@ class Client:
             told["shown"] = frozenset(row[0] for row in rows)
             told["outcome"] = SUCCESS
 
-    def list(self) -> None:
+    def list_slots(self) -> None:
         """The function."""
         slot = self.random.choice(self.slots)
         today = (datetime.now(UTC) + self.offset).astimezone(ZONE).date()
@@ -252,6 +258,14 @@ class Client:
             told["outcome"] = answer.code or SUCCESS
             assert "next_page_token" not in answer.body or not answer.body["next_page_token"]
             told["shown"] = frozenset(each["id"] for each in answer.body.get("slots", ()))
+
+    def take(self, slot: Slot) -> None:
+        """Own holds that are in the way end."""
+        self.held = [each for each in self.held if not slot.replaces(each)]
+
+    def pop(self, items: list[Any]) -> Any:
+        """One of them at random, taken out."""
+        return items.pop(self.random.randrange(len(items)))
 
     def call(
         self,
@@ -287,14 +301,10 @@ class Client:
         try:
             yield told
         except HARM:
-            # The session lives, and the transaction does not.
             assert self.connection
-            told["outcome"] = CUT_OFF if self.connection.closed else "timeout"
             if self.connection.closed:
                 raise
-        except psycopg.Error:
-            told["outcome"] = CUT_OFF
-            raise
+            told["outcome"] = "timeout"
         finally:
             self.calls.append(
                 Call(self.number, function, self.session_id, began, time.time(), **said, **told)
@@ -320,11 +330,11 @@ class Run:
         return [
             *(failure for client in self.clients for failure in client.failures),
             *violations(self.slots, self.calls, HOLD_SECONDS),
-            *self._lost(db),
+            *self.lost(db),
             *(str(row) for row in [*overlaps(db), *half_changes(db)]),
         ]
 
-    def _lost(self, db: psycopg.Connection[Any]) -> Iterator[str]:
+    def lost(self, db: psycopg.Connection[Any]) -> Iterator[str]:
         """Appointments that are not where they were acknowledged to be."""
         rows = db.execute(
             "select idempotency_key, slot_id::text, status from booking.appointments"
@@ -379,7 +389,7 @@ def run(
     seed: int,
     *,
     clients: int = 12,
-    kill: Callable[[], None] | None = None,
+    kill: Callable[[], object] | None = None,
     client_url: str | None = None,
 ) -> Run:
     """Let clients work on a new shop in that database. `kill` kills the server and starts it again;
@@ -440,13 +450,6 @@ def _hurt(url: str, chance: random.Random, done: Counter[str], offset: timedelta
 
 def main() -> None:
     """Runs by hand, each with another seed and mixture."""
-    from pgbooking import migrate, verify
-    from pgbooking.connection import connected
-    from pgbooking.output import progress_bar
-    from tests.faults.conftest import running_mortal_server
-    from tests.operations.pgbouncer import binary, running_pgbouncer
-    from tests.postgres import running_server
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, help="in all")
     parser.add_argument("--run-minutes", type=float, default=3, help="each run")
@@ -473,15 +476,16 @@ def main() -> None:
                 url = f"{mortal.url.replace('/postgres?', '/history?')}"
                 list(migrate.apply(url))
 
-                def kill() -> None:
-                    mortal.kill()  # noqa: B023
-                    mortal.start()  # noqa: B023
-
                 client_url = (
                     stack.enter_context(running_pgbouncer(url, 8)) if harm.is_pooled else None
                 )
                 result = run(
-                    url, harm, options.run_minutes * 60, seed, kill=kill, client_url=client_url
+                    url,
+                    harm,
+                    options.run_minutes * 60,
+                    seed,
+                    kill=mortal.kill_and_start,
+                    client_url=client_url,
                 )
                 with psycopg.connect(url, autocommit=True) as db:
                     broken = result.broken(db)
