@@ -45,6 +45,7 @@ TRAVEL = "tests/booking/test_travel_times.py"
 DAY_LIMITS = "tests/booking/test_day_limits.py"
 COMPACT = "tests/booking/test_compact_schedules.py"
 HYBRID = "tests/concurrency/test_hybrid.py"
+INDEXES = "tests/faults/test_indexes_keep_every_row.py"
 BOOKING_RACES = "tests/concurrency/test_booking_races.py"
 TAIL = "tests/cli/test_events.py"
 VERIFYING = "tests/cli/test_verifying.py"
@@ -225,7 +226,7 @@ MUTATIONS = [
     Mutation(
         "cancelled appointments still take time",
         "P2",
-        (("sql/20_calculator/busy_time.sql", "where a.status <> 'cancelled' and ", "where "),),
+        (("sql/20_calculator/busy_time.sql", " and a.status <> 'cancelled'\n", "\n"),),
         RAW,
     ),
     Mutation(
@@ -233,14 +234,53 @@ MUTATIONS = [
         "P1",
         (
             (
-                "migrations/0005.appointments_and_slots.sql",
-                ",\n  constraint one_person_is_in_one_place_at_a_time exclude using gist (\n"
-                "    tenant_id with =,\n    staff_id with =,\n    claim with &&,\n"
+                "migrations/0011.appointments_exclusion.sql",
+                ",\n  add constraint one_person_is_in_one_place_at_a_time exclude using gist (\n"
+                "    greatest(tenant_id) with =,\n    greatest(staff_id) with =,\n"
+                "    greatest(claim) with &&,\n"
                 "    coalesce(slot_id, id) with <>\n  ) where (status <> 'cancelled')",
                 "",
             ),
         ),
         P1,
+    ),
+    Mutation(
+        "a query may scan the exclusion index of appointments",
+        "P1",
+        (
+            (
+                "migrations/0011.appointments_exclusion.sql",
+                "    greatest(tenant_id) with =,\n    greatest(staff_id) with =,\n"
+                "    greatest(claim) with &&,\n",
+                "    tenant_id with =,\n    staff_id with =,\n    claim with &&,\n",
+            ),
+        ),
+        f"{INDEXES}::test_nobody_is_booked_over_however_the_appointments_are_read",
+    ),
+    Mutation(
+        "a query may scan the exclusion index of holds",
+        "P1",
+        (
+            (
+                "migrations/0012.slot_reservations_exclusion.sql",
+                "greatest(slot_id) with <>",
+                "slot_id with <>",
+            ),
+        ),
+        f"{INDEXES}::test_the_planner_does_not_see_the_exclusion_indexes",
+    ),
+    Mutation(
+        "busy times are found in a GiST index",
+        "P2",
+        (
+            (
+                "migrations/0013.busy_times_by_end.sql",
+                "  on booking.busy_times (tenant_id, staff_id, end_time);",
+                "  on booking.busy_times"
+                " using gist (tenant_id, staff_id, tstzrange(start_time, end_time));",
+            ),
+        ),
+        f"{INDEXES}::test_no_gist_index_has_a_column_that_a_query_could_name",
     ),
     Mutation(
         "an appointment may call itself a slot",
@@ -396,10 +436,11 @@ MUTATIONS = [
                 "    if false then\n",
             ),
             (
-                "migrations/0005.appointments_and_slots.sql",
-                ",\n  constraint one_person_is_held_once_at_a_time exclude using gist (\n"
-                "    tenant_id with =,\n    staff_id with =,\n    claim with &&,\n"
-                "    slot_id with <>\n  )",
+                "migrations/0012.slot_reservations_exclusion.sql",
+                ",\n  add constraint one_person_is_held_once_at_a_time exclude using gist (\n"
+                "    greatest(tenant_id) with =,\n    greatest(staff_id) with =,\n"
+                "    greatest(claim) with &&,\n"
+                "    greatest(slot_id) with <>\n  )",
                 "",
             ),
         ),
@@ -423,8 +464,8 @@ MUTATIONS = [
         (
             (
                 "sql/40_booking/current_slot.sql",
-                "        and tstzrange(b.start_time, b.end_time) && s.claim\n",
-                "        and false\n",
+                "        and tstzrange(b.start_time, b.end_time) && s.claim and",
+                "        and false and",
             ),
         ),
         f"{RESERVING}::test_what_takes_time_is_seen_though_it_was_never_published",
@@ -2119,8 +2160,8 @@ MUTATIONS = [
         (
             (
                 "sql/20_calculator/busy_time.sql",
-                "    on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and",
-                "    on a.staff_id = p.staff_id and",
+                "    where a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and",
+                "    where a.staff_id = p.staff_id and",
             ),
         ),
         f"{SEALED}::test_what_happens_in_one_tenant_moves_nothing_in_another",

@@ -30,19 +30,30 @@ begin
   with people as (
     select unnest(p_staff_ids) as staff_id
   )
-  select a.staff_id, a.claim, a.location_id, a.shape_id, a.start_time, a.end_time,
+  -- One person after the other, whatever the planner expects: it cannot know that few appointments
+  -- end later than the day that is asked for.
+  select p.staff_id, a.claim, a.location_id, a.shape_id, a.start_time, a.end_time,
     coalesce(a.slot_id, a.id), true
   from people p
-  join booking.appointments a
-    on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and a.claim && p_period
-  where a.status <> 'cancelled' and a.id is distinct from p_without_appointment_id
+  cross join lateral (
+    select a.id, a.claim, a.location_id, a.shape_id, a.start_time, a.end_time, a.slot_id
+    from booking.appointments a
+    where a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and a.status <> 'cancelled'
+      and a.claim && p_period and upper(a.claim) > lower(p_period)
+      and a.id is distinct from p_without_appointment_id
+    offset 0
+  ) as a
   union all
-  select b.staff_id, tstzrange(b.start_time, b.end_time), null, null, b.start_time, b.end_time,
+  select p.staff_id, tstzrange(b.start_time, b.end_time), null, null, b.start_time, b.end_time,
     null, false
   from people p
-  join booking.busy_times b
-    on b.tenant_id = p_tenant_id and b.staff_id = p.staff_id
-    and tstzrange(b.start_time, b.end_time) && p_period;
+  cross join lateral (
+    select b.start_time, b.end_time
+    from booking.busy_times b
+    where b.tenant_id = p_tenant_id and b.staff_id = p.staff_id
+      and tstzrange(b.start_time, b.end_time) && p_period and b.end_time > lower(p_period)
+    offset 0
+  ) as b;
 end
 $$;
 

@@ -150,7 +150,8 @@ begin
         select s.max_appointments_per_day - count(distinct coalesce(a.slot_id, a.id))
         from booking.appointments a
         where a.tenant_id = p_tenant_id and a.staff_id = h.staff_id and a.claim && day.period
-          and tstzrange(a.start_time, a.end_time) && day.period and a.status <> 'cancelled'
+          and tstzrange(a.start_time, a.end_time) && day.period
+          and upper(a.claim) > lower(day.period) and a.status <> 'cancelled'
       ) as room
     from holds h
     join booking.staff s

@@ -254,6 +254,7 @@ begin
     join booking.locations l on l.tenant_id = p_tenant_id and l.id = a.location_id
     where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id
       and a.claim && booking.widened(v_claim, booking.longest_travel(p_tenant_id))
+      and upper(a.claim) > lower(v_claim) - booking.longest_travel(p_tenant_id)
       and a.status <> 'cancelled'
       and (a.slot_id is distinct from v_slot_id or v_booked >= v_capacity)
       and v_claim && booking.barred_period(p_tenant_id, a.claim, a.location_id, p_location_id)
@@ -261,7 +262,7 @@ begin
     select 'busy_times', t.id, tstzrange(t.start_time, t.end_time), null
     from booking.busy_times t
     where t.tenant_id = p_tenant_id and t.staff_id = p_staff_id
-      and tstzrange(t.start_time, t.end_time) && v_claim
+      and tstzrange(t.start_time, t.end_time) && v_claim and t.end_time > lower(v_claim)
   ) as x;
   passed := coalesce(v_state.is_free, evidence = '[]');
   message := case
@@ -301,6 +302,7 @@ begin
       select count(distinct coalesce(a.slot_id, a.id))
       from booking.appointments a
       where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && v_days
+        and upper(a.claim) > lower(v_days)
         and tstzrange(a.start_time, a.end_time) && tstzrange(
           booking.first_instant(local_date, v_zone),
           booking.first_instant(local_date + interval '1 day', v_zone)

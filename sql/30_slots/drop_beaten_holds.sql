@@ -44,7 +44,8 @@ begin
       select
       from booking.appointments a
       where a.tenant_id = p_tenant_id and a.staff_id = n.staff_id
-        and a.claim && booking.widened(n.claim, v_reach) and a.status <> 'cancelled'
+        and a.claim && booking.widened(n.claim, v_reach)
+        and upper(a.claim) > lower(n.claim) - v_reach and a.status <> 'cancelled'
         and (a.slot_id is distinct from n.slot_id or a.seat = n.seat)
         and n.claim && booking.barred_period(
           p_tenant_id, a.claim, a.location_id, n.location_id

@@ -33,7 +33,8 @@ begin
     select b.id, b.location_id, b.claim
     from booking.appointments b
     where b.tenant_id = p_tenant_id and b.staff_id = a.staff_id
-      and b.claim && booking.widened(a.claim, v_reach) and b.status <> 'cancelled'
+      and b.claim && booking.widened(a.claim, v_reach)
+      and upper(b.claim) > lower(a.claim) - v_reach and b.status <> 'cancelled'
     -- Found by claim and nothing else, whatever the planner expects of places.
     offset 0
   ) as b

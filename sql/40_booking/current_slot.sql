@@ -58,7 +58,8 @@ begin
       select
       from booking.appointments a
       where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id
-        and a.claim && booking.widened(s.claim, v_way) and a.status <> 'cancelled'
+        and a.claim && booking.widened(s.claim, v_way)
+        and upper(a.claim) > lower(s.claim) - v_way and a.status <> 'cancelled'
         and (s.capacity = 1 or a.slot_id is distinct from s.id)
         and s.claim && booking.barred_period(
           p_tenant_id, a.claim, a.location_id, p_location_id
@@ -68,7 +69,7 @@ begin
       select
       from booking.busy_times b
       where b.tenant_id = p_tenant_id and b.staff_id = p_staff_id
-        and tstzrange(b.start_time, b.end_time) && s.claim
+        and tstzrange(b.start_time, b.end_time) && s.claim and b.end_time > lower(s.claim)
     );
   if found then
     return;

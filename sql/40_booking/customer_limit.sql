@@ -90,13 +90,17 @@ begin
   else
     select count(*) into v_open
     from booking.calendars c
-    join booking.appointments a
-      on a.tenant_id = c.tenant_id and a.staff_id = c.staff_id
-      and a.claim && tstzrange(v_now, null)
-    where c.tenant_id = p_tenant_id and a.customer_id is null
-      and a.status <> 'cancelled' and a.status in ('pending', 'confirmed') and a.end_time > v_now
-      and booking.customer_key(a.customer_id, a.customer)
-        = booking.customer_key(p_customer_id, p_customer);
+    cross join lateral (
+      select
+      from booking.appointments a
+      where a.tenant_id = c.tenant_id and a.staff_id = c.staff_id and a.customer_id is null
+        and a.status <> 'cancelled' and a.status in ('pending', 'confirmed')
+        and upper(a.claim) > v_now and a.end_time > v_now
+        and booking.customer_key(a.customer_id, a.customer)
+          = booking.customer_key(p_customer_id, p_customer)
+      offset 0
+    ) as a
+    where c.tenant_id = p_tenant_id;
   end if;
 
   if v_open >= v_most then

@@ -51,7 +51,8 @@ begin
         select count(distinct coalesce(a.slot_id, a.id))
         from booking.appointments a
         where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && d.period
-          and tstzrange(a.start_time, a.end_time) && d.period and a.status <> 'cancelled'
+          and tstzrange(a.start_time, a.end_time) && d.period
+          and upper(a.claim) > lower(d.period) and a.status <> 'cancelled'
           and a.id is distinct from p_without_appointment_id
       ) as room
       from days d

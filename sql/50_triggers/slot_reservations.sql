@@ -117,7 +117,7 @@ begin
     select from booking.appointments a
     where a.tenant_id = new.tenant_id and a.staff_id = new.staff_id
       and a.claim && booking.widened(new.claim, v_way)
-      and a.status <> 'cancelled'
+      and upper(a.claim) > lower(new.claim) - v_way and a.status <> 'cancelled'
       and (a.slot_id is distinct from new.slot_id or a.seat = new.seat)
       and new.claim && booking.barred_period(
         new.tenant_id, a.claim, a.location_id, new.location_id

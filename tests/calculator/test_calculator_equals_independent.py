@@ -165,7 +165,7 @@ LEAST_SHARES = {
     "compact schedules": 1 / 10,
     "compact schedules that decide": 1 / 50,
     "holds that bar by travel": 1 / 100,
-    "holds that fill a day": 1 / 100,
+    "holds that fill a day": 1 / 1000,
 }
 
 OF_GAPLESS = {"travel that moves a grid": 1 / 100}

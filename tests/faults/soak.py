@@ -48,7 +48,7 @@ from tests.salon import insert
 # An operator's settings and not a test's: commits survive, and autovacuum comes by as often as
 # deploy/scaling.md says.
 SETTINGS = {"shared_buffers": "256MB", "max_connections": "100", "timezone": "UTC"}
-NAPTIME = "15s"
+NAPTIME = "5s"
 
 MOST_GROWTH = 1.5
 """How many times as large as after quiet use the table of slots may be, and a session as when it

@@ -1,5 +1,5 @@
 -- The engine: what sql/ says and the last release does not. Written by `make engine`; edit sql/.
--- depends: 0012.engine_availability_slots_view
+-- depends: 0015.engine_availability_slots_view
 
 set local role booking_owner;
 

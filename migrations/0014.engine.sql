@@ -1,5 +1,5 @@
 -- The engine: what sql/ says and the last release does not. Written by `make engine`; edit sql/.
--- depends: 0010.imports_and_parallel_run
+-- depends: 0013.busy_times_by_end
 
 set local role booking_owner;
 
@@ -361,19 +361,30 @@ begin
   with people as (
     select unnest(p_staff_ids) as staff_id
   )
-  select a.staff_id, a.claim, a.location_id, a.shape_id, a.start_time, a.end_time,
+  -- One person after the other, whatever the planner expects: it cannot know that few appointments
+  -- end later than the day that is asked for.
+  select p.staff_id, a.claim, a.location_id, a.shape_id, a.start_time, a.end_time,
     coalesce(a.slot_id, a.id), true
   from people p
-  join booking.appointments a
-    on a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and a.claim && p_period
-  where a.status <> 'cancelled' and a.id is distinct from p_without_appointment_id
+  cross join lateral (
+    select a.id, a.claim, a.location_id, a.shape_id, a.start_time, a.end_time, a.slot_id
+    from booking.appointments a
+    where a.tenant_id = p_tenant_id and a.staff_id = p.staff_id and a.status <> 'cancelled'
+      and a.claim && p_period and upper(a.claim) > lower(p_period)
+      and a.id is distinct from p_without_appointment_id
+    offset 0
+  ) as a
   union all
-  select b.staff_id, tstzrange(b.start_time, b.end_time), null, null, b.start_time, b.end_time,
+  select p.staff_id, tstzrange(b.start_time, b.end_time), null, null, b.start_time, b.end_time,
     null, false
   from people p
-  join booking.busy_times b
-    on b.tenant_id = p_tenant_id and b.staff_id = p.staff_id
-    and tstzrange(b.start_time, b.end_time) && p_period;
+  cross join lateral (
+    select b.start_time, b.end_time
+    from booking.busy_times b
+    where b.tenant_id = p_tenant_id and b.staff_id = p.staff_id
+      and tstzrange(b.start_time, b.end_time) && p_period and b.end_time > lower(p_period)
+    offset 0
+  ) as b;
 end
 $$;
 
@@ -1094,7 +1105,8 @@ begin
         select s.max_appointments_per_day - count(distinct coalesce(a.slot_id, a.id))
         from booking.appointments a
         where a.tenant_id = p_tenant_id and a.staff_id = h.staff_id and a.claim && day.period
-          and tstzrange(a.start_time, a.end_time) && day.period and a.status <> 'cancelled'
+          and tstzrange(a.start_time, a.end_time) && day.period
+          and upper(a.claim) > lower(day.period) and a.status <> 'cancelled'
       ) as room
     from holds h
     join booking.staff s
@@ -1483,6 +1495,7 @@ begin
     join booking.locations l on l.tenant_id = p_tenant_id and l.id = a.location_id
     where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id
       and a.claim && booking.widened(v_claim, booking.longest_travel(p_tenant_id))
+      and upper(a.claim) > lower(v_claim) - booking.longest_travel(p_tenant_id)
       and a.status <> 'cancelled'
       and (a.slot_id is distinct from v_slot_id or v_booked >= v_capacity)
       and v_claim && booking.barred_period(p_tenant_id, a.claim, a.location_id, p_location_id)
@@ -1490,7 +1503,7 @@ begin
     select 'busy_times', t.id, tstzrange(t.start_time, t.end_time), null
     from booking.busy_times t
     where t.tenant_id = p_tenant_id and t.staff_id = p_staff_id
-      and tstzrange(t.start_time, t.end_time) && v_claim
+      and tstzrange(t.start_time, t.end_time) && v_claim and t.end_time > lower(v_claim)
   ) as x;
   passed := coalesce(v_state.is_free, evidence = '[]');
   message := case
@@ -1530,6 +1543,7 @@ begin
       select count(distinct coalesce(a.slot_id, a.id))
       from booking.appointments a
       where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && v_days
+        and upper(a.claim) > lower(v_days)
         and tstzrange(a.start_time, a.end_time) && tstzrange(
           booking.first_instant(local_date, v_zone),
           booking.first_instant(local_date + interval '1 day', v_zone)
@@ -1885,7 +1899,8 @@ begin
       select
       from booking.appointments a
       where a.tenant_id = p_tenant_id and a.staff_id = n.staff_id
-        and a.claim && booking.widened(n.claim, v_reach) and a.status <> 'cancelled'
+        and a.claim && booking.widened(n.claim, v_reach)
+        and upper(a.claim) > lower(n.claim) - v_reach and a.status <> 'cancelled'
         and (a.slot_id is distinct from n.slot_id or a.seat = n.seat)
         and n.claim && booking.barred_period(
           p_tenant_id, a.claim, a.location_id, n.location_id
@@ -2986,7 +3001,8 @@ begin
     select b.id, b.location_id, b.claim
     from booking.appointments b
     where b.tenant_id = p_tenant_id and b.staff_id = a.staff_id
-      and b.claim && booking.widened(a.claim, v_reach) and b.status <> 'cancelled'
+      and b.claim && booking.widened(a.claim, v_reach)
+      and upper(b.claim) > lower(a.claim) - v_reach and b.status <> 'cancelled'
     -- Found by claim and nothing else, whatever the planner expects of places.
     offset 0
   ) as b
@@ -3645,7 +3661,8 @@ begin
       select
       from booking.appointments a
       where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id
-        and a.claim && booking.widened(s.claim, v_way) and a.status <> 'cancelled'
+        and a.claim && booking.widened(s.claim, v_way)
+        and upper(a.claim) > lower(s.claim) - v_way and a.status <> 'cancelled'
         and (s.capacity = 1 or a.slot_id is distinct from s.id)
         and s.claim && booking.barred_period(
           p_tenant_id, a.claim, a.location_id, p_location_id
@@ -3655,7 +3672,7 @@ begin
       select
       from booking.busy_times b
       where b.tenant_id = p_tenant_id and b.staff_id = p_staff_id
-        and tstzrange(b.start_time, b.end_time) && s.claim
+        and tstzrange(b.start_time, b.end_time) && s.claim and b.end_time > lower(s.claim)
     );
   if found then
     return;
@@ -3767,13 +3784,17 @@ begin
   else
     select count(*) into v_open
     from booking.calendars c
-    join booking.appointments a
-      on a.tenant_id = c.tenant_id and a.staff_id = c.staff_id
-      and a.claim && tstzrange(v_now, null)
-    where c.tenant_id = p_tenant_id and a.customer_id is null
-      and a.status <> 'cancelled' and a.status in ('pending', 'confirmed') and a.end_time > v_now
-      and booking.customer_key(a.customer_id, a.customer)
-        = booking.customer_key(p_customer_id, p_customer);
+    cross join lateral (
+      select
+      from booking.appointments a
+      where a.tenant_id = c.tenant_id and a.staff_id = c.staff_id and a.customer_id is null
+        and a.status <> 'cancelled' and a.status in ('pending', 'confirmed')
+        and upper(a.claim) > v_now and a.end_time > v_now
+        and booking.customer_key(a.customer_id, a.customer)
+          = booking.customer_key(p_customer_id, p_customer)
+      offset 0
+    ) as a
+    where c.tenant_id = p_tenant_id;
   end if;
 
   if v_open >= v_most then
@@ -3848,7 +3869,8 @@ begin
         select count(distinct coalesce(a.slot_id, a.id))
         from booking.appointments a
         where a.tenant_id = p_tenant_id and a.staff_id = p_staff_id and a.claim && d.period
-          and tstzrange(a.start_time, a.end_time) && d.period and a.status <> 'cancelled'
+          and tstzrange(a.start_time, a.end_time) && d.period
+          and upper(a.claim) > lower(d.period) and a.status <> 'cancelled'
           and a.id is distinct from p_without_appointment_id
       ) as room
       from days d
@@ -5645,7 +5667,7 @@ begin
     select from booking.appointments a
     where a.tenant_id = new.tenant_id and a.staff_id = new.staff_id
       and a.claim && booking.widened(new.claim, v_way)
-      and a.status <> 'cancelled'
+      and upper(a.claim) > lower(new.claim) - v_way and a.status <> 'cancelled'
       and (a.slot_id is distinct from new.slot_id or a.seat = new.seat)
       and new.claim && booking.barred_period(
         new.tenant_id, a.claim, a.location_id, new.location_id

@@ -1,5 +1,5 @@
 -- The engine: what sql/ says and the last release does not. Written by `make engine`; edit sql/.
--- depends: 0011.engine
+-- depends: 0014.engine
 
 set local role booking_owner;
 
