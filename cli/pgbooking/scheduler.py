@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from pgbooking import jobs
 from pgbooking.connection import connected, require_session
 from pgbooking.errors import EXIT_NOT_CONNECTED, EXIT_USAGE, Problem, explain
 from pgbooking.rows import fetch_value
-from pgbooking.signals import stop_on_signals
+from pgbooking.signals import Stop, stop_on_signals
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler
@@ -64,7 +63,7 @@ def run(database_url: str | None, *, grace_seconds: float, as_json: bool = False
     log("stop", "scheduler stopped")
 
 
-def lead_until(stop: threading.Event, service: Service, log: Log) -> None:
+def lead_until(stop: Stop, service: Service, log: Log) -> None:
     """Connect, lead or stand by, and connect again, longer apart each time, until asked to stop."""
     wait, said = 1.0, ""
     while not stop.is_set():
@@ -120,7 +119,7 @@ class Service:
         self.timer = _new_timer()
         self.timer.start(paused=True)
 
-    def serve(self, connection: psycopg.Connection, stop: threading.Event) -> None:
+    def serve(self, connection: psycopg.Connection, stop: Stop) -> None:
         """Stand by until this session leads, then lead, until asked to stop."""
         jobs.runner(connection)
         require_session(connection, "The scheduler")
@@ -227,7 +226,7 @@ class Service:
         if self.schedules.pop(name, None) and self.timer.get_job(name):
             self.timer.remove_job(name)
 
-    def _wait_for_lead(self, connection: psycopg.Connection, stop: threading.Event) -> None:
+    def _wait_for_lead(self, connection: psycopg.Connection, stop: Stop) -> None:
         said = False
         while not stop.is_set() and not fetch_value(connection, "scheduler_lead"):
             if not said:

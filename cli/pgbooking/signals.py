@@ -9,10 +9,38 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Stop:
+    """Whether somebody asked to stop; once asked for, it stays so.
+
+    Not a threading.Event: a signal is handled in the thread that waits, and where it comes just as
+    wait() takes the event's lock, set() waits for that lock for ever.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._until_set = threading.Lock()
+        self._until_set.acquire()
+
+    def set(self) -> None:
+        if not self._is_set:
+            self._is_set = True
+            self._until_set.release()
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, seconds: float) -> bool:
+        """Until asked to stop, or for so long; whether it was asked for."""
+        if not self._until_set.acquire(timeout=seconds):
+            return False
+        self._until_set.release()
+        return True
+
+
 @contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """The first SIGINT or SIGTERM sets the event, a second one acts as it always does."""
-    stop = threading.Event()
+def stop_on_signals() -> Iterator[Stop]:
+    """The first SIGINT or SIGTERM sets it, a second one acts as it always does."""
+    stop = Stop()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:

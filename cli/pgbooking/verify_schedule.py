@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +10,7 @@ import psycopg
 
 from pgbooking.errors import EXIT_USAGE, Problem, explain
 from pgbooking.scheduler import Log, trigger_of, without_apscheduler
-from pgbooking.signals import stop_on_signals
+from pgbooking.signals import Stop, stop_on_signals
 from pgbooking.verify_run import Outcome
 
 # A clock that is set, or a machine that slept, is noticed after so long.
@@ -55,7 +54,7 @@ def next_after(trigger: Any, last: datetime) -> datetime:
     return due
 
 
-def wait_until(due: datetime, stop: threading.Event) -> None:
+def wait_until(due: datetime, stop: Stop) -> None:
     """Until then, or until asked to stop."""
     while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
         if stop.wait(min(left, LONGEST_WAIT_SECONDS)):

@@ -38,7 +38,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pgbooking import jobs, migrate, verify
 from pgbooking.connection import connected
 from pgbooking.output import progress_bar
-from pgbooking.signals import stop_on_signals
+from pgbooking.signals import Stop, stop_on_signals
 from tests import postgres
 from tests.api import Api
 from tests.load import ZONE, Client, Load, Session, Shop, make_shop, overlaps
@@ -48,7 +48,7 @@ from tests.salon import insert
 # An operator's settings and not a test's: commits survive, and autovacuum comes by as often as
 # deploy/scaling.md says.
 SETTINGS = {"shared_buffers": "256MB", "max_connections": "100", "timezone": "UTC"}
-NAPTIME = "5s"
+NAPTIME = "1s"
 
 MOST_GROWTH = 1.5
 """How many times as large as after quiet use the table of slots may be, and a session as when it
@@ -326,9 +326,7 @@ class Options:
     shops: int = 16
 
 
-def run(
-    server: Server, options: Options, stop: threading.Event, tell: Callable[[str], None]
-) -> Verdict:
+def run(server: Server, options: Options, stop: Stop, tell: Callable[[str], None]) -> Verdict:
     """All of it, or what there is of it once `stop` is set; what is seen is told line by line."""
     with ExitStack() as stack:
         empty = stack.enter_context(server.database())
@@ -354,7 +352,7 @@ def run(
 
 
 def work(
-    busy: Scene, quiet: Scene, options: Options, stop: threading.Event, tell: Callable[[str], None]
+    busy: Scene, quiet: Scene, options: Options, stop: Stop, tell: Callable[[str], None]
 ) -> float:
     """Wait while they work, telling what there is to see; returns for how many minutes."""
     began = told = time.monotonic()
@@ -378,9 +376,7 @@ def work(
     return (time.monotonic() - began) / 60
 
 
-def tidy_up(
-    scenes: list[Scene], minutes: float, stop: threading.Event, tell: Callable[[str], None]
-) -> None:
+def tidy_up(scenes: list[Scene], minutes: float, stop: Stop, tell: Callable[[str], None]) -> None:
     """Nobody calls any more: wait for the jobs, or, where that would take too long, run them."""
     deadline = time.monotonic() + minutes * 60
     with ExitStack() as stack:

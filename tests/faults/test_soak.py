@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
+from pgbooking.signals import Stop
 from tests.booking.booked import book
 from tests.conftest import Connect
 from tests.faults import soak
@@ -21,7 +21,7 @@ from tests.salon import Salon
 def test_a_few_seconds_of_it_find_nothing(server: Server) -> None:
     told: list[str] = []
     options = Options(minutes=0.1, every=0.03, quiet_minutes=0, shops=1)
-    verdict = soak.run(server, options, threading.Event(), told.append)
+    verdict = soak.run(server, options, Stop(), told.append)
     assert verdict.missed == 0, verdict.lines
     assert verdict.lines[0].startswith("minutes: 0.1 of 0.1")
     assert len([line for line in verdict.lines if line.endswith("  meets")]) > 20

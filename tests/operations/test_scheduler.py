@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from psycopg.conninfo import make_conninfo
 
 from pgbooking import jobs, migrate, scheduler
+from pgbooking.signals import Stop
 from tests.conftest import Connect
 from tests.faults.conftest import MortalServer, mortal_server
 from tests.left_out import NO_PGBOUNCER
@@ -290,15 +290,15 @@ def test_a_server_that_goes_away_is_waited_for_and_said_once(
     assert scheduler.stop() == 0
 
 
-class Stop(threading.Event):
+class StopAfterSeven(Stop):
     """Asks to stop after seven waits, none of which takes any time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.waits: list[float | None] = []
+        self.waits: list[float] = []
 
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waits.append(timeout)
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
         if len(self.waits) == 7:
             self.set()
         return self.is_set()
@@ -307,7 +307,7 @@ class Stop(threading.Event):
 def test_a_server_that_cannot_be_reached_is_tried_less_and_less_often_and_said_once(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    log, stop = scheduler.Log(as_json=False), Stop()
+    log, stop = scheduler.Log(as_json=False), StopAfterSeven()
     service = scheduler.Service(f"postgresql://nobody@/nowhere?host={tmp_path}", log)
     scheduler.lead_until(stop, service, log)
     service.stop(0)
