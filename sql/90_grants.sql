@@ -115,6 +115,27 @@ grant select, insert, update, delete on api.busy_times to authenticated, service
 
 grant execute on function booking.is_whole_minute to authenticated, service_role;
 
+-- Analytics, for admins: the policies and booking.live_days say whose.
+grant select on
+  booking.daily_attempts, booking.daily_supply, booking.daily_holds, booking.daily_bookings,
+  booking.daily_appointments
+to authenticated, service_role;
+grant execute on function booking.analysed_tenants to authenticated, service_role;
+grant execute on function booking.live_attempts to authenticated, service_role;
+grant execute on function booking.attempts_by_day to authenticated, service_role;
+grant execute on function booking.live_supply to authenticated, service_role;
+grant execute on function booking.supply_by_day to authenticated, service_role;
+grant execute on function booking.live_holds to authenticated, service_role;
+grant execute on function booking.holds_by_day to authenticated, service_role;
+grant execute on function booking.live_bookings to authenticated, service_role;
+grant execute on function booking.bookings_by_day to authenticated, service_role;
+grant execute on function booking.live_appointments to authenticated, service_role;
+grant execute on function booking.appointments_by_day to authenticated, service_role;
+grant select on
+  api.popular_slots, api.booking_funnel, api.hold_refusals, api.peak_demand, api.staff_utilisation,
+  api.cancellations, api.lead_times
+to authenticated, service_role;
+
 -- The functions: thin ones run as their caller, who may call the two frames that do the work as the
 -- owner, and nothing behind them.
 grant execute on function booking.attempt to anon, authenticated, service_role;

@@ -67,6 +67,7 @@ HARD = "tests/adoption/test_hard_cases.py"
 SEALED = "tests/rls/test_tenants_are_sealed.py"
 SURFACE = "tests/rls/test_anonymous_surface.py"
 CATALOG = "tests/schema/test_catalog.py"
+ANALYTICS = "tests/analytics/test_who_sees_them.py"
 STAIRS = "tests/schema/test_migrations_up_and_down.py"
 MIGRATING = "tests/schema/test_migrating.py"
 ENGINE_TESTS = "tests/schema/test_engine.py"
@@ -3035,6 +3036,54 @@ MUTATIONS = [
         ),
         f"{FOLLOWING}::"
         "test_a_row_that_is_given_to_somebody_switched_while_it_is_copied_is_in_one_place",
+    ),
+    Mutation(
+        "staff see today's analytics",
+        "P4",
+        (
+            (
+                "sql/45_analytics/live_days.sql",
+                "if not booking.caller_may_write(p_tenant_id, null) then",
+                "if not booking.caller_is_member(p_tenant_id) then",
+            ),
+        ),
+        ANALYTICS,
+    ),
+    Mutation(
+        "everybody who is signed in reads what was rolled up of holds",
+        "P5",
+        (
+            (
+                "sql/60_policies/daily_holds.sql",
+                "using (tenant_id = any ((select booking.member_tenant_ids('admin'))::uuid[]));",
+                "using (true);",
+            ),
+        ),
+        ANALYTICS,
+    ),
+    Mutation(
+        "an admin of one tenant has every tenant's figures of today",
+        "P5",
+        (
+            (
+                "sql/45_analytics/live_days.sql",
+                "if not booking.caller_may_write(p_tenant_id, null) then",
+                "if booking.member_tenant_ids('admin') = '{}' then",
+            ),
+        ),
+        ANALYTICS,
+    ),
+    Mutation(
+        "a tenant's figures are made of every tenant's attempts",
+        "P5",
+        (
+            (
+                "sql/45_analytics/attempts.sql",
+                "where a.tenant_id = p_tenant_id\n      and a.occurred_at",
+                "where a.occurred_at",
+            ),
+        ),
+        ANALYTICS,
     ),
 ]
 

@@ -269,7 +269,8 @@ def _tables_and_views(
         # read meanwhile and now waits to write. Replacing triggers leaves readers alone.
         only_replaces = all(after.created.kind == "trigger" for _, after in replaced)
         mode = "access exclusive" if made or dropped or not only_replaces else "share row exclusive"
-        lock = f"lock table {table} in {mode} mode;\n\n"
+        # In a block, because Supabase's tools run a file without a transaction of their own.
+        lock = f"do $$ begin lock table {table} in {mode} mode; end $$;\n\n"
         migrations.append(
             Migration(
                 f"engine_{table.split('.')[1]}",

@@ -193,6 +193,22 @@ export type Database = {
         }
         Relationships: []
       }
+      booking_funnel: {
+        Row: {
+          appointment_type_id: string | null
+          bookings: number | null
+          date: string | null
+          holds: number | null
+          kept: number | null
+          searches: number | null
+          searches_without_result: number | null
+          seconds_to_book: number | null
+          staff_id: string | null
+          tenant_id: string | null
+          timed_bookings: number | null
+        }
+        Relationships: []
+      }
       breaks: {
         Row: {
           created_at: string
@@ -280,6 +296,49 @@ export type Database = {
         }
         Relationships: []
       }
+      cancellations: {
+        Row: {
+          appointment_type_id: string | null
+          appointments: number | null
+          average_notice_hours: number | null
+          cancellation_percent: number | null
+          cancelled: number | null
+          cancelled_late: number | null
+          date: string | null
+          no_show_percent: number | null
+          no_shows: number | null
+          notice_minutes: number | null
+          staff_id: string | null
+          tenant_id: string | null
+        }
+        Relationships: []
+      }
+      hold_refusals: {
+        Row: {
+          appointment_type_id: string | null
+          code: string | null
+          date: string | null
+          refusals: number | null
+          staff_id: string | null
+          tenant_id: string | null
+        }
+        Relationships: []
+      }
+      lead_times: {
+        Row: {
+          appointment_type_id: string | null
+          appointments: number | null
+          average_lead_hours: number | null
+          date: string | null
+          days_1_to_6: number | null
+          days_30_or_more: number | null
+          days_7_to_29: number | null
+          same_day: number | null
+          staff_id: string | null
+          tenant_id: string | null
+        }
+        Relationships: []
+      }
       locations: {
         Row: {
           id: string
@@ -298,6 +357,33 @@ export type Database = {
           name?: string | null
           tenant_id?: string | null
           timezone?: never
+        }
+        Relationships: []
+      }
+      peak_demand: {
+        Row: {
+          bookings: number | null
+          date: string | null
+          holds: number | null
+          hour: number | null
+          refused_holds: number | null
+          searches: number | null
+          searches_without_result: number | null
+          tenant_id: string | null
+          weekday: number | null
+        }
+        Relationships: []
+      }
+      popular_slots: {
+        Row: {
+          booked: number | null
+          date: string | null
+          held: number | null
+          hour: number | null
+          location_id: string | null
+          offered: number | null
+          tenant_id: string | null
+          weekday: number | null
         }
         Relationships: []
       }
@@ -385,6 +471,20 @@ export type Database = {
           appointment_type_id?: string | null
           staff_id?: string | null
           tenant_id?: string | null
+        }
+        Relationships: []
+      }
+      staff_utilisation: {
+        Row: {
+          booked_minutes: number | null
+          buffer_minutes: number | null
+          staff_id: string | null
+          staff_name: string | null
+          tenant_id: string | null
+          travel_minutes: number | null
+          utilisation_percent: number | null
+          week: string | null
+          working_minutes: number | null
         }
         Relationships: []
       }

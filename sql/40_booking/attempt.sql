@@ -175,7 +175,7 @@ begin
 
   insert into booking.audit_log (
     tenant_id, action, outcome, code, actor_id, actor_role, session_hash, address_hash, slot_id,
-    appointment_id, staff_id
+    appointment_id, staff_id, details
   )
   values (
     coalesce(v_tenant_id, v_appointment.tenant_id, c_unknown_tenant), p_action,
@@ -187,7 +187,20 @@ begin
       v_slot.staff_id, v_appointment.staff_id,
       case when v_tenant_id is not null then (v_request ->> 'staff_id')::uuid end,
       (v_answer ->> 'staff_id')::uuid
-    )
+    ),
+    -- What it was about, for analytics.
+    case when p_action in ('reserve_slot', 'reserve_time', 'create_appointment')
+      then jsonb_strip_nulls(jsonb_build_object(
+        'appointment_type_id', (
+          select ty.id
+          from booking.appointment_types ty
+          where ty.tenant_id = v_tenant_id and ty.code = v_request ->> 'appointment_type'
+        ),
+        'location_id', coalesce(v_slot.location_id::text, v_answer ->> 'location_id'),
+        'start_time', coalesce(booking.iso_time(v_slot.start_time), v_answer ->> 'start_time')
+      ))
+      else '{}'
+    end
   );
   return v_answer;
 end

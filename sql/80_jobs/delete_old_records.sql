@@ -1,7 +1,7 @@
 -- Deletes, of each kind, up to p_most_rows records that booking.settings no longer keeps, and
--- returns how many in all: attempts on the audit trail, processed events (a reminder stays while
--- the start that it is for lies ahead, or it would be written again), runs of jobs, verifications,
--- and clients whom the rate limiter need not remember. Waits for nobody.
+-- returns how many in all: attempts on the audit trail and searches, processed events (a reminder
+-- stays while the start that it is for lies ahead, or it would be written again), runs of jobs,
+-- verifications, and clients whom the rate limiter need not remember. Waits for nobody.
 --
 -- Call it until it returns 0. Days are counted from the last midnight (UTC), or while it is at work
 -- more would grow old, and it would find no end.
@@ -23,6 +23,17 @@ begin
     select o.tenant_id, o.id
     from booking.audit_log o
     where o.occurred_at < v_today - v_settings.audit_retention_days * interval '1 day'
+    limit p_most_rows
+    for update skip locked
+  );
+  get diagnostics v_deleted = row_count;
+  v_all_deleted := v_all_deleted + v_deleted;
+
+  delete from booking.searches s
+  where (s.tenant_id, s.id) in (
+    select o.tenant_id, o.id
+    from booking.searches o
+    where o.searched_at < v_today - v_settings.audit_retention_days * interval '1 day'
     limit p_most_rows
     for update skip locked
   );

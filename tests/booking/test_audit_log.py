@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -290,6 +290,25 @@ def book_and_hold(salon: Salon) -> Booking:
     return booking
 
 
+def what_it_was_about(
+    salon: Salon, function: str, arguments: dict[str, Any], slot_id: UUID | None
+) -> dict[str, str]:
+    """For analytics: the service of the tenant that was named, and place and start of the slot."""
+    if function not in ("reserve_slot", "reserve_time", "create_appointment"):
+        return {}
+    about = {}
+    if "appointment_type" in arguments:
+        about["appointment_type_id"] = str(salon.cut)
+    for slot in rows(
+        salon,
+        "select s.location_id, s.start_time from booking.availability_slots s where s.id = %s",
+        slot_id,
+    ):
+        about["location_id"] = str(slot["location_id"])
+        about["start_time"] = slot["start_time"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return about
+
+
 @pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
 def test_each_call_leaves_one_row(salon: Salon, booking: Booking, attempt: Attempt) -> None:
     before = len(audit_rows(salon))
@@ -305,7 +324,7 @@ def test_each_call_leaves_one_row(salon: Salon, booking: Booking, attempt: Attem
         "code": attempt.code,
         "actor_id": user,
         "actor_role": attempt.caller.role,
-        "details": {},
+        "details": what_it_was_about(salon, attempt.function, arguments, row["slot_id"]),
         "slot_id": arguments.get("slot_id"),
     } | attempt.columns(salon, booking)
     assert row.items() >= expected.items()

@@ -1057,7 +1057,12 @@ def test_it_is_an_answer_on_record_that_changes_nothing_and_names_nobody(
         "slot_id": asked.arguments.get("slot_id"),
         "appointment_id": asked.arguments.get("appointment_id"),
         "staff_id": record["staff_id"],
-        "details": {},
+        # What it was about.
+        "details": {
+            key: value
+            for key, value in record["details"].items()
+            if key in ("appointment_type_id", "location_id", "start_time")
+        },
     }
 
 

@@ -252,7 +252,7 @@ def test_who_holds_is_kept_as_a_hash_and_on_record(salon: Salon) -> None:
         "slot_id": slot,
         "appointment_id": None,
         "staff_id": salon.person,
-        "details": {},
+        "details": {"location_id": str(salon.location), "start_time": "2026-03-03T09:00:00Z"},
     }
     written = [rows(salon, f"select * from booking.{table}") for table in TABLES]
     assert SESSION not in str(written) + str(audit_rows(salon))

@@ -431,6 +431,7 @@ KEPT = {
     "events": "select count(*) from booking.events",
     "job_runs": "select count(*) from booking.job_runs where job_name <> 'delete_old_records'",
     "rate_limits": "select count(*) from booking.rate_limits",
+    "searches": "select count(*) from booking.searches",
     "verification_runs": "select count(*) from booking.verification_runs",
 }
 LONGEST = """

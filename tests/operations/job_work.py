@@ -1,4 +1,4 @@
-"""Something to do for each of the six jobs, by the real clock, and what must hold afterwards."""
+"""Something to do for each of the jobs, by the real clock, and what must hold afterwards."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ JOBS = {
     "nightly_refresh",
     "queue_reminders",
     "release_unpaid_appointments",
+    "roll_up",
 }
 
 
@@ -39,6 +40,13 @@ def give_each_job_something_to_do(salon: Salon) -> None:
         "insert into booking.audit_log (tenant_id, occurred_at, action, outcome, actor_role)"
         " values (%s, now() - interval '500 days', 'book', 'success', 'anon')",
         (salon.tenant,),
+    )
+    # All days are rolled up but one.
+    db.execute(
+        "insert into booking.rollups (tenant_id, rolled_until)"
+        " select id, least((now() at time zone timezone)::date,"
+        "   (now() at time zone 'Etc/GMT+12')::date) - 2"
+        " from booking.tenants"
     )
     db.execute("update booking.tenants set refresh_hour = 0")
     by_the_real_clock(db)
@@ -94,7 +102,10 @@ def undone(db: Session) -> list[str]:
         "   then 'queue_reminders' end,"
         " case when exists (select from booking.appointments"
         "   where status = 'pending' and payment_due_at < now())"
-        "   then 'release_unpaid_appointments' end"
+        "   then 'release_unpaid_appointments' end,"
+        " case when not exists (select from booking.rollups"
+        "   where rolled_until >= (now() at time zone 'Etc/GMT+12')::date - 1)"
+        "   then 'roll_up' end"
         "], null)"
     ).fetchone()
     assert row is not None

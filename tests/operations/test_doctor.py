@@ -321,6 +321,7 @@ FAULTS = {
                 "release_unpaid_appointments",
                 "queue_reminders",
                 "delete_old_records",
+                "roll_up",
             )
         ],
     ),
@@ -352,6 +353,16 @@ FAULTS = {
         "warning",
     ),
     "the queue is not worked off": Fault([QUEUED.format("0, null")], ["queue"], says="wait"),
+    "a tenant's days cannot be rolled up": Fault(
+        [
+            "insert into booking.rollups (tenant_id, rolled_until, last_error)"
+            " select id, '2026-01-01', 'no such zone' from booking.tenants"
+            " on conflict (tenant_id) do update"
+            " set last_error = excluded.last_error, rolled_until = excluded.rolled_until"
+        ],
+        ["analytics"],
+        says="no such zone",
+    ),
     "a calendar fails": Fault([QUEUED.format("4, 'no such zone'")], ["queue"], says="no such zone"),
     "a night was left out": Fault(
         ["update booking.calendars set materialized_until = materialized_until - 3"],

@@ -62,6 +62,7 @@ def test_at_an_older_release_the_rest_is_still_checked(empty_database_url: str) 
         ("tables", "warning", "Not checked"),
         ("jobs", "warning", "Not checked"),
         ("pg_cron", "warning", "Not checked"),
+        ("analytics", "warning", "Not checked"),
         ("retention", "warning", "Not checked"),
     ]
     assert found[0].advice == "pgbooking migrate"
@@ -113,6 +114,7 @@ def test_a_role_without_rights_is_told_what_it_may_not_see(
         "settings",
         "jobs",
         "queue",
+        "analytics",
         "calendars",
         "holds",
         "retention",

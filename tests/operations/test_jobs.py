@@ -55,6 +55,7 @@ def test_list_names_every_job_its_schedule_and_that_it_never_ran(run: Run) -> No
         "nightly_refresh": "7 * * * *",
         "queue_reminders": "* * * * *",
         "release_unpaid_appointments": "* * * * *",
+        "roll_up": "27 * * * *",
     }
     assert all(each["description"] and each["is_enabled"] for each in listed)
     assert all(each["cron_schedule"] is each["leader_pid"] is None for each in listed)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import Connect
 from tests.operations.job_work import (
+    JOBS,
     give_each_job_something_to_do,
     hold_up,
     job_locks,
@@ -238,7 +239,7 @@ def test_each_job_does_what_there_is_to_do(salon: Salon, connect: Connect) -> No
         run_job(db, name)
         assert [error for _, error in runs(db)[name]] == [None]
         assert name not in undone(db)
-    assert len(runs(db)) == 6, "each had something to do"
+    assert len(runs(db)) == len(JOBS), "each had something to do"
 
 
 def nights(db: Session, clock: str) -> int:
@@ -395,6 +396,8 @@ def test_a_new_change_makes_a_failing_calendar_due_at_once(salon: Salon) -> None
 OLD_RECORDS = (
     "insert into booking.audit_log (tenant_id, occurred_at, action, outcome)"
     " values (%(tenant)s, %(today)s - interval '400 days' - %(more)s, %(label)s, 'success')",
+    "insert into booking.searches (tenant_id, searched_at, has_result, stands_for)"
+    " values (%(tenant)s, %(today)s - interval '400 days' - %(more)s, %(label)s = 'keep', 1)",
     "insert into booking.events (tenant_id, kind, appointment_id, payload, processed_at)"
     " values (%(tenant)s, 'payment', %(appointment)s, jsonb_build_object('is', %(label)s::text),"
     "   %(today)s - interval '30 days' - %(more)s)",
@@ -448,6 +451,7 @@ def test_old_records_go_exactly_when_the_settings_say(salon: Salon) -> None:
         return [row[0] for row in db.execute(query.encode()).fetchall()]
 
     assert left("select action from booking.audit_log where action in ('keep', 'drop')") == ["keep"]
+    assert left("select has_result from booking.searches") == [True]
     assert sorted(left("select payload ->> 'is' from booking.events")) == [
         "ahead", "keep", "keep", "unprocessed",
     ]  # fmt: skip

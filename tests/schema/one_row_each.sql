@@ -95,6 +95,45 @@ values (
 insert into booking.audit_log (tenant_id, action, outcome)
 values ('00000000-0000-4000-a000-000000000001', 'reserve_slot', 'success');
 
+insert into booking.searches (tenant_id, has_result, stands_for)
+values ('00000000-0000-4000-a000-000000000001', true, 10);
+
+insert into booking.rollups (tenant_id, rolled_until)
+values ('00000000-0000-4000-a000-000000000001', '2026-01-01');
+
+insert into booking.daily_attempts (tenant_id, date, hour, action, attempts, timed, seconds)
+values ('00000000-0000-4000-a000-000000000001', '2026-01-01', 9, 'search', 10, 0, 0);
+
+insert into booking.daily_supply (
+  tenant_id, date, week, hour, staff_id, location_id, offered, working_minutes
+)
+select s.tenant_id, '2026-01-01', '2025-12-29', 9, s.staff_id, s.location_id, 4, 60
+from booking.availability_slots as s
+limit 1;
+
+insert into booking.daily_holds (tenant_id, held_on, date, hour, staff_id, location_id, held)
+select s.tenant_id, '2026-01-01', '2026-01-01', 9, s.staff_id, s.location_id, 1
+from booking.availability_slots as s
+limit 1;
+
+insert into booking.daily_bookings (
+  tenant_id, date, staff_id, appointment_type_id, bookings, kept
+)
+select a.tenant_id, '2026-01-01', a.staff_id, a.appointment_type_id, 1, 1
+from booking.appointments as a
+limit 1;
+
+insert into booking.daily_appointments (
+  tenant_id, date, week, hour, staff_id, location_id, appointment_type_id, appointments, cancelled,
+  cancelled_late, no_shows, notice_minutes, starts, booked_minutes, buffer_minutes, travel_minutes,
+  lead_minutes, same_day, days_1_to_6, days_7_to_29, days_30_or_more
+)
+select
+  a.tenant_id, '2026-01-01', '2025-12-29', 9, a.staff_id, a.location_id, a.appointment_type_id, 1,
+  0, 0, 0, 0, 1, 30, 0, 0, 60, 1, 0, 0, 0
+from booking.appointments as a
+limit 1;
+
 insert into booking.events (tenant_id, kind, appointment_id)
 values (
   '00000000-0000-4000-a000-000000000001', 'booked', '00000000-0000-4000-a000-000000000051'

@@ -1,5 +1,5 @@
 -- The engine: what sql/ says and the last release does not. Written by `make engine`; edit sql/.
--- depends: 0013.busy_times_by_end
+-- depends: 0015.appointments_by_booking
 
 set local role booking_owner;
 
@@ -3053,13 +3053,15 @@ drop function booking.answer;
 --
 -- Runs as the owner because callers may not read what decides (bookable_from, holds, is_active);
 -- each worker asks who is calling where not everyone may know. Locks nothing but the client's row
--- of rate_limits, where the transaction may write. Leaves no audit row: nothing was attempted.
+-- of rate_limits, where the transaction may write. Leaves no audit row, as nothing was attempted;
+-- of some searches it remembers that there was one (count_search).
 create or replace function booking.answer(p_function text, p_request jsonb) returns json
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 set lock_timeout = '2s'
 as $$
 declare
+  c_no_slots constant text := '{"success":true,"slots":[]}';
   v_seconds integer := booking.seconds_to_wait('read');
   v_answer jsonb;
   -- Of lists, which are long: as text, and copied no more often than need be.
@@ -3112,6 +3114,12 @@ begin
         );
     end;
   end loop;
+
+  if p_function in ('get_available_slots', 'get_available_times', 'get_next_available') then
+    perform booking.count_search(
+      p_request, coalesce(v_body <> c_no_slots, v_answer -> 'times' <> '[]')
+    );
+  end if;
 
   if v_body is null then
     v_body := (jsonb_build_object('success', true) || v_answer)::text;
@@ -3363,7 +3371,7 @@ begin
 
   insert into booking.audit_log (
     tenant_id, action, outcome, code, actor_id, actor_role, session_hash, address_hash, slot_id,
-    appointment_id, staff_id
+    appointment_id, staff_id, details
   )
   values (
     coalesce(v_tenant_id, v_appointment.tenant_id, c_unknown_tenant), p_action,
@@ -3375,7 +3383,20 @@ begin
       v_slot.staff_id, v_appointment.staff_id,
       case when v_tenant_id is not null then (v_request ->> 'staff_id')::uuid end,
       (v_answer ->> 'staff_id')::uuid
-    )
+    ),
+    -- What it was about, for analytics.
+    case when p_action in ('reserve_slot', 'reserve_time', 'create_appointment')
+      then jsonb_strip_nulls(jsonb_build_object(
+        'appointment_type_id', (
+          select ty.id
+          from booking.appointment_types ty
+          where ty.tenant_id = v_tenant_id and ty.code = v_request ->> 'appointment_type'
+        ),
+        'location_id', coalesce(v_slot.location_id::text, v_answer ->> 'location_id'),
+        'start_time', coalesce(booking.iso_time(v_slot.start_time), v_answer ->> 'start_time')
+      ))
+      else '{}'
+    end
   );
   return v_answer;
 end
@@ -5374,6 +5395,782 @@ comment on function booking.slot_prices(uuid, uuid, uuid[], uuid[], timestamptz[
 the base price, changed by the price_rules that fit. The one of the highest priority decides; if it
 stacks, all that stack count: base * (1 + sum of percent / 100) + sum of cents, rounded.';
 
+-- sql/45_analytics/analysed_tenants.sql
+
+-- The tenants whose analytics the caller may see: those of whom they are admins; the service all.
+-- Inlined into the views of analytics, hence without a pinned search_path.
+create or replace function booking.analysed_tenants() returns table (tenant_id uuid)
+language sql stable parallel safe
+as $$
+  select t.id
+  from booking.tenants t
+  where t.id = any ((select booking.member_tenant_ids('admin'))::uuid[])
+    or (select booking.caller_claims() ->> 'role') = 'service_role'
+$$;
+
+comment on function booking.analysed_tenants() is
+  'The tenants whose analytics the caller may see: an admin''s own; the service''s are all.';
+
+-- sql/45_analytics/appointments.sql
+
+-- Figures of appointments, whoever wrote them, by the hour of their start (the place's zone).
+--
+--   appointments    all of them, cancelled ones included
+--   cancelled       with notice_minutes in all, from the cancellation to the start (0 where it came
+--                   later); cancelled_late with less than a day's notice
+--   no_shows        those of status no_show
+--   starts          starts that live appointments take; a class counts once, however full
+--   booked_minutes  of live appointments, from start to end; buffer_minutes around them; a class
+--                   counts once; a missed appointment took its time, too
+--   travel_minutes  from the person's live appointment before it on that date, where that was at
+--                   another place: what travel_times says
+--   lead            from the booking to the start: lead_minutes in all, and how many were booked on
+--                   the day itself, 1 to 6, 7 to 29, 30 or more local dates ahead. Not told of what
+--                   came from another system (external_id), or was written after it began.
+create or replace function booking.appointments_of(p_tenant_id uuid, p_days daterange)
+returns setof booking.daily_appointments
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  return query
+  with found as (
+    select
+      a.*, a.start_time at time zone p.zone as local_time, p.zone,
+      a.status <> 'cancelled' and row_number() over (
+        partition by coalesce(a.slot_id, a.id), a.status = 'cancelled' order by a.id
+      ) = 1 as takes_time,
+      case when a.external_id is null and a.created_at <= a.start_time
+        then a.start_time - a.created_at
+      end as lead,
+      case when a.status = 'cancelled'
+        then greatest(a.start_time - a.cancelled_at, interval '0')
+      end as notice
+    from booking.tenants t
+    join booking.staff s on s.tenant_id = t.id
+    join booking.appointments a
+      on a.tenant_id = t.id and a.staff_id = s.id
+      -- In every zone.
+      and a.start_time >= (lower(p_days) - 1)::timestamp at time zone 'UTC'
+      and a.start_time < (upper(p_days) + 1)::timestamp at time zone 'UTC'
+    join booking.locations l on l.tenant_id = t.id and l.id = a.location_id
+    cross join lateral (select coalesce(l.timezone, t.timezone) as zone) as p
+    where t.id = p_tenant_id
+  ),
+  travelled as (
+    select f.id, coalesce(own.minutes, back.minutes) as minutes
+    from (
+      select f.id, f.location_id, lag(f.location_id) over (
+        partition by f.staff_id, f.local_time::date order by f.start_time
+      ) as from_location_id
+      from found f
+      where f.takes_time
+    ) as f
+    left join booking.travel_times own
+      on own.tenant_id = p_tenant_id
+      and own.from_location_id = f.from_location_id and own.to_location_id = f.location_id
+    left join booking.travel_times back
+      on back.tenant_id = p_tenant_id
+      and back.from_location_id = f.location_id and back.to_location_id = f.from_location_id
+  ),
+  told as (
+    select
+      f.*, v.minutes as travel,
+      f.local_time::date - (f.created_at at time zone f.zone)::date as days_ahead
+    from found f
+    left join travelled v on v.id = f.id
+    where f.local_time::date <@ p_days
+  )
+  select
+    p_tenant_id, gen_random_uuid(), f.local_time::date,
+    date_trunc('week', f.local_time::date::timestamp)::date,
+    extract(hour from f.local_time)::integer, f.staff_id, f.location_id, f.appointment_type_id,
+    count(*),
+    count(*) filter (where f.status = 'cancelled'),
+    count(*) filter (where f.notice < interval '24 hours'),
+    count(*) filter (where f.status = 'no_show'),
+    (coalesce(extract(epoch from sum(f.notice)), 0) / 60)::bigint,
+    count(*) filter (where f.takes_time),
+    coalesce(sum(f.duration_minutes) filter (where f.takes_time), 0)::bigint,
+    coalesce(
+      sum(f.buffer_before_minutes + f.buffer_after_minutes) filter (where f.takes_time), 0
+    )::bigint,
+    coalesce(sum(f.travel), 0)::bigint,
+    (coalesce(extract(epoch from sum(f.lead)), 0) / 60)::bigint,
+    count(f.lead) filter (where f.days_ahead = 0),
+    count(f.lead) filter (where f.days_ahead between 1 and 6),
+    count(f.lead) filter (where f.days_ahead between 7 and 29),
+    count(f.lead) filter (where f.days_ahead >= 30)
+  from told f
+  group by f.local_time::date, extract(hour from f.local_time), f.staff_id, f.location_id,
+    f.appointment_type_id;
+end
+$$;
+
+comment on function booking.appointments_of(uuid, daterange) is
+  'Appointments that begin on those dates (the places'' zones), as booking.daily_appointments keeps
+them.';
+
+create or replace function booking.live_appointments(p_tenant_id uuid)
+returns setof booking.daily_appointments
+language sql stable parallel safe security definer
+set search_path = ''
+as $$
+  select a.* from booking.appointments_of(p_tenant_id, booking.live_days(p_tenant_id)) a
+$$;
+
+comment on function booking.live_appointments(uuid) is
+  'booking.appointments_of the dates that are not rolled up yet, for the tenant''s admins.';
+
+-- Inlined into the views, whose conditions it takes in: hence without a pinned search_path.
+create or replace function booking.appointments_by_day() returns table (
+  tenant_id uuid,
+  date date,
+  week date,
+  hour integer,
+  staff_id uuid,
+  location_id uuid,
+  appointment_type_id uuid,
+  appointments bigint,
+  cancelled bigint,
+  cancelled_late bigint,
+  no_shows bigint,
+  notice_minutes bigint,
+  starts bigint,
+  booked_minutes bigint,
+  buffer_minutes bigint,
+  travel_minutes bigint,
+  lead_minutes bigint,
+  same_day bigint,
+  days_1_to_6 bigint,
+  days_7_to_29 bigint,
+  days_30_or_more bigint
+)
+language sql stable parallel safe
+as $$
+  select
+    r.tenant_id, r.date, r.week, r.hour, r.staff_id, r.location_id, r.appointment_type_id,
+    r.appointments, r.cancelled, r.cancelled_late, r.no_shows, r.notice_minutes, r.starts,
+    r.booked_minutes, r.buffer_minutes, r.travel_minutes, r.lead_minutes, r.same_day,
+    r.days_1_to_6, r.days_7_to_29, r.days_30_or_more
+  from booking.daily_appointments r
+  union all
+  select
+    t.tenant_id, r.date, r.week, r.hour, r.staff_id, r.location_id, r.appointment_type_id,
+    r.appointments, r.cancelled, r.cancelled_late, r.no_shows, r.notice_minutes, r.starts,
+    r.booked_minutes, r.buffer_minutes, r.travel_minutes, r.lead_minutes, r.same_day,
+    r.days_1_to_6, r.days_7_to_29, r.days_30_or_more
+  from booking.analysed_tenants() t
+  cross join lateral booking.live_appointments(t.tenant_id) r
+$$;
+
+comment on function booking.appointments_by_day() is
+  'booking.daily_appointments with the dates that are not rolled up yet.';
+
+-- sql/45_analytics/attempts.sql
+
+-- Figures of what was tried: searches, holds, bookings, by the hour in which it was (tenant's
+-- zone), who and what it was about. Holds and bookings are those of the booking functions, from the
+-- audit trail. A session that holds a slot again, and a booking that is told again, count once a
+-- day. The time from hold to booking begins with the session's first hold of that slot within the
+-- day before.
+create or replace function booking.attempts_of(p_tenant_id uuid, p_days daterange)
+returns setof booking.daily_attempts
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_zone text;
+  v_from timestamptz;
+  v_until timestamptz;
+begin
+  select t.timezone, lower(p_days)::timestamp at time zone t.timezone,
+    upper(p_days)::timestamp at time zone t.timezone
+  into v_zone, v_from, v_until
+  from booking.tenants t
+  where t.id = p_tenant_id;
+
+  return query
+  with calls as (
+    select
+      a.occurred_at, a.occurred_at at time zone v_zone as local_time, a.code, a.session_hash,
+      a.slot_id, a.appointment_id, a.staff_id,
+      (a.details ->> 'appointment_type_id')::uuid as appointment_type_id,
+      case a.action when 'create_appointment' then 'book' else 'hold' end as action
+    from booking.audit_log a
+    where a.tenant_id = p_tenant_id
+      and a.occurred_at >= v_from - interval '1 day' and a.occurred_at < v_until
+      and a.action in ('reserve_slot', 'reserve_time', 'create_appointment')
+      and not a.details ? 'is_direct'
+  ),
+  counted as (
+    select
+      c.*,
+      c.code is not null or row_number() over (
+        partition by c.code, c.action, c.local_time::date,
+          case c.action when 'book' then c.appointment_id else c.slot_id end,
+          case c.action when 'hold' then c.session_hash end
+        order by c.occurred_at
+      ) = 1 as counts,
+      case when c.code is null and c.action = 'book' then c.occurred_at - min(c.occurred_at)
+        filter (where c.code is null and c.action = 'hold') over (
+          partition by c.slot_id, c.session_hash
+          order by c.occurred_at range between interval '1 day' preceding and current row
+        )
+      end as since_hold
+    from calls c
+  )
+  select
+    p_tenant_id, gen_random_uuid(), c.local_time::date, extract(hour from c.local_time)::integer,
+    c.staff_id, c.appointment_type_id, c.action, c.code,
+    count(*),
+    count(c.since_hold),
+    coalesce(sum(extract(epoch from c.since_hold)), 0)::bigint
+  from counted c
+  where c.counts and c.occurred_at >= v_from
+  group by c.local_time::date, extract(hour from c.local_time), c.staff_id, c.appointment_type_id,
+    c.action, c.code
+  union all
+  select
+    p_tenant_id, gen_random_uuid(), s.local_time::date, extract(hour from s.local_time)::integer,
+    s.staff_id, s.appointment_type_id, 'search', s.code, sum(s.stands_for)::bigint, 0, 0
+  from (
+    select s.staff_id, s.appointment_type_id, s.stands_for,
+      s.searched_at at time zone v_zone as local_time,
+      case when not s.has_result then 'without_result' end as code
+    from booking.searches s
+    where s.tenant_id = p_tenant_id and s.searched_at >= v_from and s.searched_at < v_until
+  ) as s
+  group by s.local_time::date, extract(hour from s.local_time), s.staff_id, s.appointment_type_id,
+    s.code;
+end
+$$;
+
+comment on function booking.attempts_of(uuid, daterange) is
+  'Searches, holds and bookings of those dates (tenant''s zone), as booking.daily_attempts keeps
+them.';
+
+create or replace function booking.live_attempts(p_tenant_id uuid)
+returns setof booking.daily_attempts
+language sql stable parallel safe security definer
+set search_path = ''
+as $$
+  select a.* from booking.attempts_of(p_tenant_id, booking.live_days(p_tenant_id)) a
+$$;
+
+comment on function booking.live_attempts(uuid) is
+  'booking.attempts_of the dates that are not rolled up yet, for the tenant''s admins.';
+
+-- Inlined into the views, whose conditions it takes in: hence without a pinned search_path.
+create or replace function booking.attempts_by_day() returns table (
+  tenant_id uuid,
+  date date,
+  hour integer,
+  staff_id uuid,
+  appointment_type_id uuid,
+  action text,
+  code text,
+  attempts bigint,
+  timed bigint,
+  seconds bigint
+)
+language sql stable parallel safe
+as $$
+  select
+    r.tenant_id, r.date, r.hour, r.staff_id, r.appointment_type_id, r.action, r.code, r.attempts,
+    r.timed, r.seconds
+  from booking.daily_attempts r
+  union all
+  select
+    t.tenant_id, r.date, r.hour, r.staff_id, r.appointment_type_id, r.action, r.code, r.attempts,
+    r.timed, r.seconds
+  from booking.analysed_tenants() t
+  cross join lateral booking.live_attempts(t.tenant_id) r
+$$;
+
+comment on function booking.attempts_by_day() is
+  'booking.daily_attempts with the dates that are not rolled up yet.';
+
+-- sql/45_analytics/bookings.sql
+
+-- Figures of appointments that were booked through create_appointment, by the date on which that
+-- was done (tenant's zone), with the person and the service that they have now. Kept are those that
+-- were neither cancelled nor missed until now.
+create or replace function booking.bookings_of(p_tenant_id uuid, p_days daterange)
+returns setof booking.daily_bookings
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_zone text;
+  v_from timestamptz;
+  v_until timestamptz;
+begin
+  select t.timezone, lower(p_days)::timestamp at time zone t.timezone,
+    upper(p_days)::timestamp at time zone t.timezone
+  into v_zone, v_from, v_until
+  from booking.tenants t
+  where t.id = p_tenant_id;
+
+  return query
+  select
+    p_tenant_id, gen_random_uuid(), (a.created_at at time zone v_zone)::date, a.staff_id,
+    a.appointment_type_id, count(*),
+    count(*) filter (where a.status not in ('cancelled', 'no_show'))
+  from booking.appointments a
+  where a.tenant_id = p_tenant_id and a.source = 'api'
+    and a.created_at >= v_from and a.created_at < v_until
+  group by (a.created_at at time zone v_zone)::date, a.staff_id, a.appointment_type_id;
+end
+$$;
+
+comment on function booking.bookings_of(uuid, daterange) is
+  'Bookings that were made on those dates (tenant''s zone), as booking.daily_bookings keeps them.';
+
+create or replace function booking.live_bookings(p_tenant_id uuid)
+returns setof booking.daily_bookings
+language sql stable parallel safe security definer
+set search_path = ''
+as $$
+  select b.* from booking.bookings_of(p_tenant_id, booking.live_days(p_tenant_id)) b
+$$;
+
+comment on function booking.live_bookings(uuid) is
+  'booking.bookings_of the dates that are not rolled up yet, for the tenant''s admins.';
+
+-- Inlined into the views, whose conditions it takes in: hence without a pinned search_path.
+create or replace function booking.bookings_by_day() returns table (
+  tenant_id uuid,
+  date date,
+  staff_id uuid,
+  appointment_type_id uuid,
+  bookings bigint,
+  kept bigint
+)
+language sql stable parallel safe
+as $$
+  select r.tenant_id, r.date, r.staff_id, r.appointment_type_id, r.bookings, r.kept
+  from booking.daily_bookings r
+  union all
+  select t.tenant_id, r.date, r.staff_id, r.appointment_type_id, r.bookings, r.kept
+  from booking.analysed_tenants() t
+  cross join lateral booking.live_bookings(t.tenant_id) r
+$$;
+
+comment on function booking.bookings_by_day() is
+  'booking.daily_bookings with the dates that are not rolled up yet.';
+
+-- sql/45_analytics/count_search.sql
+
+-- Remembers that somebody searched, for the tenant's analytics: one of settings.search_sample
+-- searches, which stands for as many, and only where the transaction may write (POST) and the
+-- tenant counts searches. Whoever turns a page has searched already. Costs one comparison else;
+-- waits for nobody. Nothing is kept of who asked.
+create or replace function booking.count_search(p_request jsonb, p_has_result boolean) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_tenant_id uuid := (p_request ->> 'tenant_id')::uuid;
+begin
+  if current_setting('transaction_read_only') = 'on' or p_request ->> 'page_token' is not null then
+    return;
+  end if;
+
+  insert into booking.searches (
+    tenant_id, staff_id, appointment_type_id, has_result, stands_for
+  )
+  select t.id, (p_request ->> 'staff_id')::uuid,
+    (
+      select ty.id
+      from booking.appointment_types ty
+      where ty.tenant_id = t.id and ty.code = p_request ->> 'appointment_type'
+    ),
+    p_has_result, s.search_sample
+  from booking.settings s
+  join booking.tenants t on t.id = v_tenant_id and t.counts_searches
+  where random() * s.search_sample < 1;
+end
+$$;
+
+comment on function booking.count_search(jsonb, boolean) is
+  'Records a search, or one of several: settings.search_sample, tenants.counts_searches.';
+
+-- sql/45_analytics/holds.sql
+
+-- Figures of which starts were held: by hours of their places, for holds that were made on those
+-- dates (tenant's zone), whatever became of them. A session that holds a slot again counts once a
+-- day.
+create or replace function booking.holds_of(p_tenant_id uuid, p_days daterange)
+returns setof booking.daily_holds
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_zone text;
+  v_from timestamptz;
+  v_until timestamptz;
+begin
+  select t.timezone, lower(p_days)::timestamp at time zone t.timezone,
+    upper(p_days)::timestamp at time zone t.timezone
+  into v_zone, v_from, v_until
+  from booking.tenants t
+  where t.id = p_tenant_id;
+
+  return query
+  select
+    p_tenant_id, gen_random_uuid(), h.held_on, h.local_time::date,
+    extract(hour from h.local_time)::integer, h.staff_id, h.location_id,
+    count(distinct (h.session_hash, h.slot_id))
+  from (
+    select
+      (a.occurred_at at time zone v_zone)::date as held_on,
+      (a.details ->> 'start_time')::timestamptz
+        at time zone coalesce(l.timezone, v_zone) as local_time,
+      a.staff_id, l.id as location_id, a.session_hash, a.slot_id
+    from booking.audit_log a
+    join booking.locations l
+      on l.tenant_id = a.tenant_id and l.id = (a.details ->> 'location_id')::uuid
+    where a.tenant_id = p_tenant_id and a.occurred_at >= v_from and a.occurred_at < v_until
+      and a.action in ('reserve_slot', 'reserve_time') and a.code is null
+  ) as h
+  group by h.held_on, h.local_time::date, extract(hour from h.local_time), h.staff_id,
+    h.location_id;
+end
+$$;
+
+comment on function booking.holds_of(uuid, daterange) is
+  'Starts that were held on those dates (tenant''s zone), as booking.daily_holds keeps them.';
+
+create or replace function booking.live_holds(p_tenant_id uuid)
+returns setof booking.daily_holds
+language sql stable parallel safe security definer
+set search_path = ''
+as $$
+  select h.* from booking.holds_of(p_tenant_id, booking.live_days(p_tenant_id)) h
+$$;
+
+comment on function booking.live_holds(uuid) is
+  'booking.holds_of the dates that are not rolled up yet, for the tenant''s admins.';
+
+-- Inlined into the views, whose conditions it takes in: hence without a pinned search_path.
+create or replace function booking.holds_by_day() returns table (
+  tenant_id uuid,
+  held_on date,
+  date date,
+  hour integer,
+  staff_id uuid,
+  location_id uuid,
+  held bigint
+)
+language sql stable parallel safe
+as $$
+  select r.tenant_id, r.held_on, r.date, r.hour, r.staff_id, r.location_id, r.held
+  from booking.daily_holds r
+  union all
+  select t.tenant_id, r.held_on, r.date, r.hour, r.staff_id, r.location_id, r.held
+  from booking.analysed_tenants() t
+  cross join lateral booking.live_holds(t.tenant_id) r
+$$;
+
+comment on function booking.holds_by_day() is
+  'booking.daily_holds with the dates that are not rolled up yet.';
+
+-- sql/45_analytics/live_days.sql
+
+-- The dates whose figures are worked out when they are asked for: those after the last that was
+-- rolled up, until today (tenant's zone); the last month where the job has never run. Empty for
+-- whoever may not see them: only the tenant's admins and the service may. Every live_* function
+-- asks it, and is therefore harmless to whoever may call it.
+create or replace function booking.live_days(p_tenant_id uuid) returns daterange
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  if not booking.caller_may_write(p_tenant_id, null) then
+    return daterange 'empty';
+  end if;
+  return (
+    select daterange(coalesce(r.rolled_until + 1, d.today - 30), d.today, '[]')
+    from booking.tenants t
+    cross join lateral (select (booking.now() at time zone t.timezone)::date as today) as d
+    left join booking.rollups r on r.tenant_id = t.id
+    where t.id = p_tenant_id and (r.rolled_until is null or r.rolled_until < d.today)
+  );
+end
+$$;
+
+comment on function booking.live_days(uuid) is
+  'The dates (tenant''s zone) that are not rolled up yet, until today; empty for whoever may not see
+the tenant''s analytics.';
+
+-- sql/45_analytics/roll_up.sql
+
+-- Works out anew what becomes of appointments and bookings on those dates: cancellations and missed
+-- appointments come later than the day.
+create or replace function booking.roll_up_outcomes(
+  p_tenant_id uuid,
+  p_days daterange,
+  p_booked_days daterange
+) returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+begin
+  delete from booking.daily_appointments r where r.tenant_id = p_tenant_id and r.date <@ p_days;
+  insert into booking.daily_appointments
+  select a.* from booking.appointments_of(p_tenant_id, p_days) a;
+
+  delete from booking.daily_bookings r where r.tenant_id = p_tenant_id and r.date <@ p_booked_days;
+  insert into booking.daily_bookings
+  select b.* from booking.bookings_of(p_tenant_id, p_booked_days) b;
+end
+$$;
+
+comment on function booking.roll_up_outcomes(uuid, daterange, daterange) is
+  'Rolls up appointments that begin on p_days and bookings that were made on p_booked_days, again.';
+
+-- The job, one step: rolls up the next dates of a tenant (a month at most), and returns how many,
+-- or 0 where none is due. A date is due when it is over for the tenant and everywhere on Earth.
+-- Along with them those that appointments may have changed since: a month of starts, and of
+-- bookings as many days more as one can book ahead. A tenant that fails keeps its error, is tried
+-- again an hour later, and stops no other.
+create or replace function booking.roll_up_next() returns integer
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  c_most_days constant integer := 31;
+  c_settled_after_days constant integer := 31;
+  v_now timestamptz := booking.now();
+  v_tenant record;
+  v_days daterange;
+  v_error text;
+begin
+  -- A tenant's first date is that of whatever is there.
+  insert into booking.rollups (tenant_id, rolled_until)
+  select t.id, least(
+    (v_now at time zone t.timezone)::date,
+    (
+      select (min(a.occurred_at) at time zone t.timezone)::date
+      from booking.audit_log a
+      where a.tenant_id = t.id
+    ),
+    (
+      select (min(a.start_time) at time zone t.timezone)::date
+      from booking.appointments a
+      where a.tenant_id = t.id
+    )
+  ) - 1
+  from booking.tenants t
+  where not exists (select from booking.rollups r where r.tenant_id = t.id)
+  on conflict do nothing;
+
+  loop
+    select r.tenant_id, r.rolled_until, t.booking_horizon_days, d.last_date into v_tenant
+    from booking.tenants t
+    join booking.rollups r on r.tenant_id = t.id
+    cross join lateral (
+      select least(
+        (v_now at time zone t.timezone)::date, (v_now at time zone 'Etc/GMT+12')::date
+      ) - 1 as last_date
+    ) as d
+    where r.rolled_until < d.last_date and r.retry_at <= v_now
+    order by r.rolled_until
+    limit 1
+    for no key update of r skip locked;
+    exit when not found;
+
+    begin
+      v_days := daterange(
+        v_tenant.rolled_until + 1,
+        least(v_tenant.rolled_until + c_most_days, v_tenant.last_date), '[]'
+      );
+      -- Nothing, unless somebody has put rolled_until back.
+      delete from booking.daily_attempts r
+      where r.tenant_id = v_tenant.tenant_id and r.date <@ v_days;
+      delete from booking.daily_holds r
+      where r.tenant_id = v_tenant.tenant_id and r.held_on <@ v_days and r.date >= lower(v_days);
+      delete from booking.daily_supply r
+      where r.tenant_id = v_tenant.tenant_id and r.date <@ v_days;
+
+      insert into booking.daily_attempts
+      select a.* from booking.attempts_of(v_tenant.tenant_id, v_days) a;
+      insert into booking.daily_holds
+      select h.* from booking.holds_of(v_tenant.tenant_id, v_days) h;
+      insert into booking.daily_supply
+      select s.* from booking.supply_of(v_tenant.tenant_id, v_days) s;
+      perform booking.roll_up_outcomes(
+        v_tenant.tenant_id,
+        daterange(lower(v_days) - c_settled_after_days, upper(v_days)),
+        daterange(
+          lower(v_days) - c_settled_after_days - v_tenant.booking_horizon_days, upper(v_days)
+        )
+      );
+      update booking.rollups r
+      set rolled_until = upper(v_days) - 1, last_error = null
+      where r.tenant_id = v_tenant.tenant_id;
+      return upper(v_days) - lower(v_days);
+    exception when others then
+      get stacked diagnostics v_error = message_text;
+      update booking.rollups r
+      set last_error = v_error, retry_at = v_now + interval '1 hour'
+      where r.tenant_id = v_tenant.tenant_id;
+    end;
+  end loop;
+  return 0;
+end
+$$;
+
+comment on function booking.roll_up_next() is
+  'Rolls up the next dates of a tenant for its analytics; returns how many, or 0 if none is due.';
+
+-- By hand, after past appointments were imported, or mended: what supply and appointments come to
+-- on those dates, as far as they have been rolled up; hours, people and places as they are today.
+-- What was tried on them stays as it was counted then.
+create or replace function booking.roll_up_again(p_tenant_id uuid, p_from date, p_to date)
+returns void
+language plpgsql volatile parallel unsafe
+set search_path = ''
+as $$
+declare
+  v_rolled_until date;
+  v_days daterange;
+begin
+  select r.rolled_until into v_rolled_until
+  from booking.rollups r
+  where r.tenant_id = p_tenant_id
+  for no key update;
+  if not found then
+    -- The job's first step takes whatever is there.
+    return;
+  end if;
+
+  v_days := daterange(p_from, least(p_to, v_rolled_until), '[]');
+  delete from booking.daily_supply r where r.tenant_id = p_tenant_id and r.date <@ v_days;
+  insert into booking.daily_supply
+  select s.* from booking.supply_of(p_tenant_id, v_days) s;
+  perform booking.roll_up_outcomes(p_tenant_id, v_days, v_days);
+end
+$$;
+
+comment on function booking.roll_up_again(uuid, date, date) is
+  'Rolls up supply, appointments and bookings of past dates (tenant''s zone, inclusive) once more.';
+
+-- sql/45_analytics/supply.sql
+
+-- Figures of what people had to offer, by hours of their places: starts on their grids, each once
+-- whatever the service, booked or not, but for those in a busy time; and minutes of working time.
+-- As the calculator sees it now: hours that were changed after the date, and people, places and
+-- services that are no longer active, change what it says of a past date. Therefore it is asked on
+-- the day after, and not again.
+create or replace function booking.supply_of(p_tenant_id uuid, p_days daterange)
+returns setof booking.daily_supply
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  v_staff_ids uuid[] := array(
+    select s.id from booking.staff s where s.tenant_id = p_tenant_id and s.is_active
+  );
+begin
+  if isempty(p_days) or p_days is null then
+    return;
+  end if;
+
+  return query
+  with places as (
+    select l.id, coalesce(l.timezone, t.timezone) as zone
+    from booking.tenants t
+    join booking.locations l on l.tenant_id = t.id
+    where t.id = p_tenant_id and t.is_active and l.is_active
+  ),
+  starts as (
+    select distinct c.staff_id, c.location_id, c.start_time
+    from booking.calculate_slots(p_tenant_id, null, lower(p_days), upper(p_days) - 1) c
+    where c.is_on_grid
+  ),
+  windows as (
+    select w.staff_id, w.location_id, p.zone,
+      unnest(range_agg(tstzrange(w.starts_at, w.ends_at))) as period
+    from booking.working_time(
+      p_tenant_id, v_staff_ids, lower(p_days) - 1, upper(p_days) - 1
+    ) w
+    join places p on p.id = w.location_id
+    group by w.staff_id, w.location_id, p.zone
+  ),
+  figures as (
+    select s.staff_id, s.location_id, s.start_time at time zone p.zone as local_time,
+      1 as offered, interval '0' as worked
+    from starts s
+    join places p on p.id = s.location_id
+    where not exists (
+      select
+      from booking.busy_times b
+      where b.tenant_id = p_tenant_id and b.staff_id = s.staff_id
+        and b.end_time > s.start_time and b.start_time <= s.start_time
+    )
+    union all
+    select w.staff_id, w.location_id, hour at time zone w.zone, 0,
+      least(upper(w.period), hour + interval '1 hour') - greatest(lower(w.period), hour)
+    from windows w
+    cross join lateral generate_series(
+      date_trunc('hour', lower(w.period), w.zone), upper(w.period), interval '1 hour'
+    ) as hour
+    where hour < upper(w.period)
+  )
+  select
+    p_tenant_id, gen_random_uuid(), f.local_time::date,
+    date_trunc('week', f.local_time::date::timestamp)::date,
+    extract(hour from f.local_time)::integer, f.staff_id, f.location_id, sum(f.offered)::bigint,
+    (extract(epoch from sum(f.worked)) / 60)::bigint
+  from figures f
+  where f.local_time::date <@ p_days
+  group by f.local_time::date, extract(hour from f.local_time), f.staff_id, f.location_id;
+end
+$$;
+
+comment on function booking.supply_of(uuid, daterange) is
+  'Starts on offer and working minutes of those dates (the places'' zones), as booking.daily_supply
+keeps them.';
+
+create or replace function booking.live_supply(p_tenant_id uuid)
+returns setof booking.daily_supply
+language sql stable parallel safe security definer
+set search_path = ''
+as $$
+  select s.* from booking.supply_of(p_tenant_id, booking.live_days(p_tenant_id)) s
+$$;
+
+comment on function booking.live_supply(uuid) is
+  'booking.supply_of the dates that are not rolled up yet, for the tenant''s admins.';
+
+-- Inlined into the views, whose conditions it takes in: hence without a pinned search_path.
+create or replace function booking.supply_by_day() returns table (
+  tenant_id uuid,
+  date date,
+  week date,
+  hour integer,
+  staff_id uuid,
+  location_id uuid,
+  offered bigint,
+  working_minutes bigint
+)
+language sql stable parallel safe
+as $$
+  select r.tenant_id, r.date, r.week, r.hour, r.staff_id, r.location_id, r.offered,
+    r.working_minutes
+  from booking.daily_supply r
+  union all
+  select t.tenant_id, r.date, r.week, r.hour, r.staff_id, r.location_id, r.offered,
+    r.working_minutes
+  from booking.analysed_tenants() t
+  cross join lateral booking.live_supply(t.tenant_id) r
+$$;
+
+comment on function booking.supply_by_day() is
+  'booking.daily_supply with the dates that are not rolled up yet.';
+
 -- sql/50_triggers/appointments.sql
 
 -- An appointment written by hand wins over holds: those of other slots that it overlaps or leaves
@@ -5681,6 +6478,68 @@ begin
 end
 $$;
 
+-- sql/70_api/booking_funnel.sql
+
+-- From the search to the appointment that was kept, for a tenant's admins.
+create or replace view api.booking_funnel with (security_invoker = true) as
+select
+  f.tenant_id, f.date, f.staff_id, f.appointment_type_id,
+  sum(f.searches)::bigint as searches,
+  sum(f.searches_without_result)::bigint as searches_without_result,
+  sum(f.holds)::bigint as holds,
+  sum(f.bookings)::bigint as bookings,
+  sum(f.kept)::bigint as kept,
+  sum(f.timed)::bigint as timed_bookings,
+  round(sum(f.seconds) / nullif(sum(f.timed), 0), 1) as seconds_to_book
+from (
+  select
+    a.tenant_id, a.date, a.staff_id, a.appointment_type_id,
+    case when a.action = 'search' then a.attempts else 0 end as searches,
+    case when a.action = 'search' and a.code is not null then a.attempts else 0 end
+      as searches_without_result,
+    case when a.action = 'hold' then a.attempts else 0 end as holds,
+    0 as bookings, 0 as kept, a.timed, a.seconds
+  from booking.attempts_by_day() a
+  where a.code is null or a.action = 'search'
+  union all
+  select b.tenant_id, b.date, b.staff_id, b.appointment_type_id, 0, 0, 0, b.bookings, b.kept, 0, 0
+  from booking.bookings_by_day() b
+) as f
+group by f.tenant_id, f.date, f.staff_id, f.appointment_type_id;
+
+comment on view api.booking_funnel is
+  'Searches, holds, bookings, and what was kept
+For a tenant''s admins, by the date of the step (tenant''s zone), person and service (null: none was
+named). searches: listings asked for by POST, from a sample, where the tenant counts them. holds:
+slots that a session held, once a day. bookings: appointments made through create_appointment; kept:
+those of them that were neither cancelled nor missed until now. seconds_to_book: from the first hold
+to the booking, on average over timed_bookings, those whose hold is on record. Past days are rolled
+up, today is live.';
+
+-- sql/70_api/cancellations.sql
+
+-- Appointments that did not take place, for a tenant's admins.
+create or replace view api.cancellations with (security_invoker = true) as
+select
+  a.tenant_id, a.date, a.staff_id, a.appointment_type_id,
+  sum(a.appointments)::bigint as appointments,
+  sum(a.cancelled)::bigint as cancelled,
+  sum(a.no_shows)::bigint as no_shows,
+  sum(a.cancelled_late)::bigint as cancelled_late,
+  sum(a.notice_minutes)::bigint as notice_minutes,
+  round(100.0 * sum(a.cancelled) / sum(a.appointments), 1) as cancellation_percent,
+  round(100.0 * sum(a.no_shows) / sum(a.appointments), 1) as no_show_percent,
+  round(sum(a.notice_minutes) / 60.0 / nullif(sum(a.cancelled), 0), 1) as average_notice_hours
+from booking.appointments_by_day() a
+group by a.tenant_id, a.date, a.staff_id, a.appointment_type_id;
+
+comment on view api.cancellations is
+  'Cancelled and missed appointments, and the notice given
+For a tenant''s admins, by the date of the appointment (the place''s zone), person and service.
+appointments: all, cancelled ones included. cancelled_late: with less than 24 hours'' notice.
+notice_minutes: from the cancellation to the start, in all; 0 where it came later. Past days are
+rolled up, today is live; days to come are left out.';
+
 -- sql/70_api/create_appointment.sql
 
 -- Worker: booking.create_appointment, in the frame of booking.attempt.
@@ -5838,6 +6697,105 @@ start_time; searched_until (UTC) is there where days that are not published woul
 calculated after it: ask again with it as from_time. Refusals: invalid_request 400; not_found 404;
 rate_limited 429; busy 503.';
 
+-- sql/70_api/hold_refusals.sql
+
+-- Why holds fail, for a tenant's admins.
+create or replace view api.hold_refusals with (security_invoker = true) as
+select
+  a.tenant_id, a.date, a.staff_id, a.appointment_type_id, a.code,
+  sum(a.attempts)::bigint as refusals
+from booking.attempts_by_day() a
+where a.action = 'hold' and a.code is not null
+group by a.tenant_id, a.date, a.staff_id, a.appointment_type_id, a.code;
+
+comment on view api.hold_refusals is
+  'Why slots could not be held
+For a tenant''s admins: refused calls of reserve_slot and reserve_time by date (tenant''s zone),
+person, service (null: none is known) and code, such as slot_taken. Calls that were too many are not
+on record. Past days are rolled up, today is live.';
+
+-- sql/70_api/lead_times.sql
+
+-- How long ahead appointments are booked, for a tenant's admins.
+create or replace view api.lead_times with (security_invoker = true) as
+select
+  f.tenant_id, f.date, f.staff_id, f.appointment_type_id, f.appointments, f.same_day,
+  f.days_1_to_6, f.days_7_to_29, f.days_30_or_more,
+  round(f.lead_minutes / 60.0 / f.appointments, 1) as average_lead_hours
+from (
+  select
+    a.tenant_id, a.date, a.staff_id, a.appointment_type_id,
+    sum(a.same_day + a.days_1_to_6 + a.days_7_to_29 + a.days_30_or_more)::bigint as appointments,
+    sum(a.same_day)::bigint as same_day,
+    sum(a.days_1_to_6)::bigint as days_1_to_6,
+    sum(a.days_7_to_29)::bigint as days_7_to_29,
+    sum(a.days_30_or_more)::bigint as days_30_or_more,
+    sum(a.lead_minutes) as lead_minutes
+  from booking.appointments_by_day() a
+  group by a.tenant_id, a.date, a.staff_id, a.appointment_type_id
+) as f
+where f.appointments > 0;
+
+comment on view api.lead_times is
+  'How long ahead appointments are booked
+For a tenant''s admins, by the date of the appointment (the place''s zone), person and service:
+appointments, cancelled ones included, by local days from the booking to the start, and the average
+in hours. Without those that came from another system, or were written after they began. Past days
+are rolled up, today is live; days to come are left out.';
+
+-- sql/70_api/peak_demand.sql
+
+-- When people ask, for a tenant's admins: also those who found nothing.
+create or replace view api.peak_demand with (security_invoker = true) as
+select
+  a.tenant_id, a.date, extract(isodow from a.date)::integer as weekday, a.hour,
+  coalesce(sum(a.attempts) filter (where a.action = 'search'), 0)::bigint as searches,
+  coalesce(sum(a.attempts) filter (where a.action = 'search' and a.code is not null), 0)::bigint
+    as searches_without_result,
+  coalesce(sum(a.attempts) filter (where a.action = 'hold' and a.code is null), 0)::bigint
+    as holds,
+  coalesce(sum(a.attempts) filter (where a.action = 'hold' and a.code is not null), 0)::bigint
+    as refused_holds,
+  coalesce(sum(a.attempts) filter (where a.action = 'book' and a.code is null), 0)::bigint
+    as bookings
+from booking.attempts_by_day() a
+group by a.tenant_id, a.date, a.hour;
+
+comment on view api.peak_demand is
+  'What was asked for, by the hour of asking
+For a tenant''s admins. date and hour are those of the call, in the tenant''s zone; weekday is 1
+(Monday) to 7. searches are listings asked for by POST, from a sample; searches_without_result found
+nothing. holds and bookings succeeded, refused_holds did not. Past days are rolled up, today is
+live.';
+
+-- sql/70_api/popular_slots.sql
+
+-- Which times of the week people want, for a tenant's admins: sum it over the dates in question.
+-- Dates to come are left out; their holds are counted already.
+create or replace view api.popular_slots with (security_invoker = true) as
+select
+  f.tenant_id, f.location_id, f.date, extract(isodow from f.date)::integer as weekday, f.hour,
+  sum(f.offered)::bigint as offered, sum(f.held)::bigint as held, sum(f.booked)::bigint as booked
+from (
+  select s.tenant_id, s.location_id, s.date, s.hour, s.offered, 0 as held, 0 as booked
+  from booking.supply_by_day() s
+  union all
+  select h.tenant_id, h.location_id, h.date, h.hour, 0, h.held, 0
+  from booking.holds_by_day() h
+  union all
+  select a.tenant_id, a.location_id, a.date, a.hour, 0, 0, a.starts
+  from booking.appointments_by_day() a
+) as f
+group by f.tenant_id, f.location_id, f.date, f.hour;
+
+comment on view api.popular_slots is
+  'Starts offered, held and booked, by local hour
+For a tenant''s admins. date and hour are those of the slot''s start, in the place''s zone; weekday
+is 1 (Monday) to 7. offered: starts on people''s grids, each person, place and instant once,
+whatever the service, booked or not, but for busy times. held: holds that began for such starts.
+booked: starts that live appointments take; a class counts once. Past days are rolled up, today is
+live; dates to come have what has been held until now, and nothing else.';
+
 -- sql/70_api/reserve_time.sql
 
 -- Worker: booking.reserve_time, in the frame of booking.attempt.
@@ -5872,12 +6830,46 @@ Asked again by the same session, the answer is the same, and so is its end. Refu
 hold_limit_reached, appointment_conflict 409; not_found 404; invalid_request 400; rate_limited 429;
 busy 503.';
 
+-- sql/70_api/staff_utilisation.sql
+
+-- How much of people's working time is booked, by week, for a tenant's admins.
+create or replace view api.staff_utilisation with (security_invoker = true) as
+select
+  f.tenant_id, f.staff_id,
+  (
+    select s.display_name from booking.staff s where s.tenant_id = f.tenant_id and s.id = f.staff_id
+  ) as staff_name,
+  f.week,
+  sum(f.working_minutes)::bigint as working_minutes,
+  sum(f.booked_minutes)::bigint as booked_minutes,
+  sum(f.buffer_minutes)::bigint as buffer_minutes,
+  sum(f.travel_minutes)::bigint as travel_minutes,
+  round(100.0 * sum(f.booked_minutes) / nullif(sum(f.working_minutes), 0), 1)
+    as utilisation_percent
+from (
+  select s.tenant_id, s.staff_id, s.week, s.working_minutes, 0 as booked_minutes,
+    0 as buffer_minutes, 0 as travel_minutes
+  from booking.supply_by_day() s
+  union all
+  select a.tenant_id, a.staff_id, a.week, 0, a.booked_minutes, a.buffer_minutes, a.travel_minutes
+  from booking.appointments_by_day() a
+) as f
+group by f.tenant_id, f.staff_id, f.week;
+
+comment on view api.staff_utilisation is
+  'Working time and what it was used for, by week
+For a tenant''s admins. week is its Monday (the places'' dates). working_minutes: hours without
+breaks and closed exceptions. booked_minutes: live appointments from start to end, missed ones
+included, a class once. buffer_minutes: before and after them. travel_minutes: between two places
+on a date. utilisation_percent: booked of working minutes; above 100 where appointments lie outside
+the hours. Past days are rolled up, today is live; days to come are left out.';
+
 -- sql/80_jobs/delete_old_records.sql
 
 -- Deletes, of each kind, up to p_most_rows records that booking.settings no longer keeps, and
--- returns how many in all: attempts on the audit trail, processed events (a reminder stays while
--- the start that it is for lies ahead, or it would be written again), runs of jobs, verifications,
--- and clients whom the rate limiter need not remember. Waits for nobody.
+-- returns how many in all: attempts on the audit trail and searches, processed events (a reminder
+-- stays while the start that it is for lies ahead, or it would be written again), runs of jobs,
+-- verifications, and clients whom the rate limiter need not remember. Waits for nobody.
 --
 -- Call it until it returns 0. Days are counted from the last midnight (UTC), or while it is at work
 -- more would grow old, and it would find no end.
@@ -5899,6 +6891,17 @@ begin
     select o.tenant_id, o.id
     from booking.audit_log o
     where o.occurred_at < v_today - v_settings.audit_retention_days * interval '1 day'
+    limit p_most_rows
+    for update skip locked
+  );
+  get diagnostics v_deleted = row_count;
+  v_all_deleted := v_all_deleted + v_deleted;
+
+  delete from booking.searches s
+  where (s.tenant_id, s.id) in (
+    select o.tenant_id, o.id
+    from booking.searches o
+    where o.searched_at < v_today - v_settings.audit_retention_days * interval '1 day'
     limit p_most_rows
     for update skip locked
   );
@@ -6200,6 +7203,39 @@ grant delete on booking.busy_times to authenticated, service_role;
 grant select, insert, update, delete on api.busy_times to authenticated, service_role;
 
 grant execute on function booking.is_whole_minute to authenticated, service_role;
+
+-- Analytics, for admins: the policies and booking.live_days say whose.
+grant select on
+  booking.daily_attempts, booking.daily_supply, booking.daily_holds, booking.daily_bookings,
+  booking.daily_appointments
+to authenticated, service_role;
+
+grant execute on function booking.analysed_tenants to authenticated, service_role;
+
+grant execute on function booking.live_attempts to authenticated, service_role;
+
+grant execute on function booking.attempts_by_day to authenticated, service_role;
+
+grant execute on function booking.live_supply to authenticated, service_role;
+
+grant execute on function booking.supply_by_day to authenticated, service_role;
+
+grant execute on function booking.live_holds to authenticated, service_role;
+
+grant execute on function booking.holds_by_day to authenticated, service_role;
+
+grant execute on function booking.live_bookings to authenticated, service_role;
+
+grant execute on function booking.bookings_by_day to authenticated, service_role;
+
+grant execute on function booking.live_appointments to authenticated, service_role;
+
+grant execute on function booking.appointments_by_day to authenticated, service_role;
+
+grant select on
+  api.popular_slots, api.booking_funnel, api.hold_refusals, api.peak_demand, api.staff_utilisation,
+  api.cancellations, api.lead_times
+to authenticated, service_role;
 
 -- The functions: thin ones run as their caller, who may call the two frames that do the work as the
 -- owner, and nothing behind them.

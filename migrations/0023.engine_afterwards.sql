@@ -1,5 +1,5 @@
 -- The engine: what sql/ says and the last release does not. Written by `make engine`; edit sql/.
--- depends: 0015.engine_availability_slots_view
+-- depends: 0022.engine_availability_slots_view
 
 set local role booking_owner;
 
@@ -159,6 +159,39 @@ grant delete on booking.busy_times to authenticated, service_role;
 grant select, insert, update, delete on api.busy_times to authenticated, service_role;
 
 grant execute on function booking.is_whole_minute to authenticated, service_role;
+
+-- Analytics, for admins: the policies and booking.live_days say whose.
+grant select on
+  booking.daily_attempts, booking.daily_supply, booking.daily_holds, booking.daily_bookings,
+  booking.daily_appointments
+to authenticated, service_role;
+
+grant execute on function booking.analysed_tenants to authenticated, service_role;
+
+grant execute on function booking.live_attempts to authenticated, service_role;
+
+grant execute on function booking.attempts_by_day to authenticated, service_role;
+
+grant execute on function booking.live_supply to authenticated, service_role;
+
+grant execute on function booking.supply_by_day to authenticated, service_role;
+
+grant execute on function booking.live_holds to authenticated, service_role;
+
+grant execute on function booking.holds_by_day to authenticated, service_role;
+
+grant execute on function booking.live_bookings to authenticated, service_role;
+
+grant execute on function booking.bookings_by_day to authenticated, service_role;
+
+grant execute on function booking.live_appointments to authenticated, service_role;
+
+grant execute on function booking.appointments_by_day to authenticated, service_role;
+
+grant select on
+  api.popular_slots, api.booking_funnel, api.hold_refusals, api.peak_demand, api.staff_utilisation,
+  api.cancellations, api.lead_times
+to authenticated, service_role;
 
 -- The functions: thin ones run as their caller, who may call the two frames that do the work as the
 -- owner, and nothing behind them.

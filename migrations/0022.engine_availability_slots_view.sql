@@ -1,5 +1,5 @@
 -- The engine: what sql/ says and the last release does not. Written by `make engine`; edit sql/.
--- depends: 0014.engine
+-- depends: 0021.engine_daily_supply
 
 set local role booking_owner;
 

@@ -3289,9 +3289,65 @@ drop procedure booking.run_job;
 
 drop function booking.delete_old_records;
 
+drop view api.staff_utilisation;
+
 drop function api.reserve_time;
 
+drop view api.popular_slots;
+
+drop view api.peak_demand;
+
+drop view api.lead_times;
+
+drop view api.hold_refusals;
+
 drop function api.get_available_times;
+
+drop view api.cancellations;
+
+drop view api.booking_funnel;
+
+drop function booking.supply_by_day;
+
+drop function booking.live_supply;
+
+drop function booking.supply_of;
+
+drop function booking.roll_up_again;
+
+drop function booking.roll_up_next;
+
+drop function booking.roll_up_outcomes;
+
+drop function booking.live_days;
+
+drop function booking.holds_by_day;
+
+drop function booking.live_holds;
+
+drop function booking.holds_of;
+
+drop function booking.count_search;
+
+drop function booking.bookings_by_day;
+
+drop function booking.live_bookings;
+
+drop function booking.bookings_of;
+
+drop function booking.attempts_by_day;
+
+drop function booking.live_attempts;
+
+drop function booking.attempts_of;
+
+drop function booking.appointments_by_day;
+
+drop function booking.live_appointments;
+
+drop function booking.appointments_of;
+
+drop function booking.analysed_tenants;
 
 drop function booking.slot_prices;
 
