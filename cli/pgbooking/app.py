@@ -90,6 +90,7 @@ class Scenario(StrEnum):
 
 
 IMPORT_KINDS = "staff, hours, busy-times, appointments or holidays"
+REPORT_SECTIONS = "utilisation, funnel, heatmap, peaks or cancellations"
 CronUrl = Annotated[
     str | None,
     typer.Option(
@@ -567,6 +568,78 @@ def export(
             with_busy_times=busy_times,
         )
     write_output(file, calendar)
+
+
+@app.command(
+    "report", epilog="Example: [bold]pgbooking report --tenant salon --html report.html[/bold]"
+)
+def report_(
+    sections: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SECTION]...", help=f"{REPORT_SECTIONS}; else all."),
+    ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(metavar="ID|SLUG", help="Whose figures; else the only tenant's."),
+    ] = None,
+    from_: Annotated[
+        date | None,
+        typer.Option(
+            "--from",
+            parser=parse_date,
+            metavar="DATE",
+            help="First local date; else 90 days with the last.",
+        ),
+    ] = None,
+    to: Annotated[
+        date | None,
+        typer.Option(parser=parse_date, metavar="DATE", help="Last local date; else today."),
+    ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="One page with pictures and tables, self-contained."),
+    ] = None,
+    png: Annotated[
+        str | None,
+        typer.Option(metavar="DIR|FILE", help="Pictures: SECTION.png, or FILE.png of one section."),
+    ] = None,
+    csv: Annotated[
+        str | None,
+        typer.Option(metavar="DIR|FILE", help="Figures: SECTION.csv, or FILE.csv of one section."),
+    ] = None,
+    now: Now = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Show how a business is booked: in the terminal, or as a page, pictures, CSV or JSON.
+
+    utilisation: how much of each person's working time is booked, by week.
+
+    funnel: how many get from search to hold to booking, and why holds are refused.
+
+    heatmap: which starts are booked, by weekday and hour at their place.
+
+    peaks: when people ask, by weekday and hour in the tenant's time zone.
+
+    cancellations: how much is cancelled or missed, with what notice, and how far ahead people book.
+
+    No word of a customer is in it. Pictures and plots want the extra report; --csv and --json do
+    not. A range without figures is said to be one.
+    """
+    from pgbooking import report as reporting
+    from pgbooking import report_output
+    from pgbooking.connection import connected
+
+    for each in sections or ():
+        if each not in set(reporting.Section):
+            raise typer.BadParameter(
+                f"{each!r} is none of {REPORT_SECTIONS}.", param_hint="SECTION"
+            )
+    chosen = [reporting.Section(each) for each in dict.fromkeys(sections or reporting.Section)]
+    asked = report_output.outputs(chosen, html=html, png=png, csv=csv, as_json=json)
+    with connected(database_url, now=now) as connection:
+        figures = reporting.read(connection, tenant, chosen, from_, to)
+    report_output.write(figures, asked, as_json=json)
 
 
 @app.command(epilog="Example: [bold]pgbooking backfill --tenant salon --staff Anna[/bold]")

@@ -75,6 +75,7 @@ def test_every_query_says_tenant_unless_it_is_about_the_installation() -> None:
         "migrations_recorded",
         "objects",
         "privileges",
+        "report_caller",
         "scheduler_lead",
         "verify_now",
         "verify_p4",

@@ -17,6 +17,7 @@ import psycopg
 
 from pgbooking.import_mapping import Kind, load_mapping
 from tests.cli.conftest import Run
+from tests.salon import set_clock
 
 MAP = Path(__file__).parents[2] / "deploy" / "examples" / "salon.toml"
 NOW = ("--now", "2018-04-01T08:00")
@@ -50,6 +51,31 @@ def test_what_can_be_loaded_is_and_sixty_days_are_published_exactly(
     again = run("import", "appointments", bookings, "--map", MAP, "--json", *NOW).json
     assert (again["loaded"], again["already_there"]) == (0, report["loaded"])
     assert again["rejected"] == report["rejected"]
+
+
+def test_its_year_is_reported(run: Run, db: psycopg.Connection, tmp_path: Path) -> None:
+    bookings = Path(os.environ["PGBOOKING_SALON_DATA"]) / "bookings.csv"
+    hours = deduced_hours(bookings, tmp_path / "hours.csv")
+    assert run("import", "hours", hours, "--map", MAP, *NOW).code == 0
+    loaded = run("import", "appointments", bookings, "--map", MAP, "--json", *NOW).json["loaded"]
+    set_clock(db, "2019-02-20T08:00Z")
+    while db.execute("select booking.roll_up_next()").fetchone() != (0,):
+        pass
+
+    pictures = tmp_path / "report"
+    dates = ("--from", "2018-03-01", "--to", "2019-02-19", "--now", "2019-02-20T08:00")
+    answer = run("report", *dates, "--json", "--png", pictures, "--html", pictures / "salon.html")
+    assert answer.code == 0, answer.err
+    sections = answer.json["sections"]
+    assert sections["cancellations"]["all"]["appointments"] == loaded
+    assert sections["cancellations"]["period"] == "month"
+    assert sum(each["booked"] for each in sections["heatmap"]["cells"]) > 0.9 * loaded
+    people = sections["utilisation"]["people"]
+    assert {each["staff"] for each in people} >= {"JJ", "JOANNE", "KELLY"}
+    assert all(0 < each["utilisation_percent"] < 120 for each in people)
+    # Nobody has booked through pgbooking.
+    assert sections["funnel"]["all"]["bookings"] == sections["funnel"]["all"]["holds"] == 0
+    assert len([*pictures.glob("*.png")]) == 5
 
 
 def deduced_hours(bookings: Path, hours: Path) -> Path:
