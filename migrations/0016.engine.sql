@@ -3054,14 +3054,13 @@ drop function booking.answer;
 -- Runs as the owner because callers may not read what decides (bookable_from, holds, is_active);
 -- each worker asks who is calling where not everyone may know. Locks nothing but the client's row
 -- of rate_limits, where the transaction may write. Leaves no audit row, as nothing was attempted;
--- of some searches it remembers that there was one (count_search).
+-- of some searches the workers remember that there was one (count_search).
 create or replace function booking.answer(p_function text, p_request jsonb) returns json
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 set lock_timeout = '2s'
 as $$
 declare
-  c_no_slots constant text := '{"success":true,"slots":[]}';
   v_seconds integer := booking.seconds_to_wait('read');
   v_answer jsonb;
   -- Of lists, which are long: as text, and copied no more often than need be.
@@ -3114,12 +3113,6 @@ begin
         );
     end;
   end loop;
-
-  if p_function in ('get_available_slots', 'get_available_times', 'get_next_available') then
-    perform booking.count_search(
-      p_request, coalesce(v_body <> c_no_slots, v_answer -> 'times' <> '[]')
-    );
-  end if;
 
   if v_body is null then
     v_body := (jsonb_build_object('success', true) || v_answer)::text;
@@ -4040,7 +4033,7 @@ drop function booking.get_available_slots;
 
 -- The slots of some days, page by page: a page begins after the slot that its token names, so that
 -- what is booked meanwhile moves nothing. Refuses: invalid_request, range_too_large, not_found.
--- Reads only, in the frame of booking.answer.
+-- In the frame of booking.answer.
 create or replace function booking.get_available_slots(p_request jsonb) returns text
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -4087,7 +4080,7 @@ comment on function booking.get_available_slots(jsonb) is
 -- where more slots would have to be looked at, or more days beyond the published ones calculated,
 -- than one call may take, it is refused. Where no rule asks for the person or the load, all of a
 -- start and place cost the same and are asked for once. Refuses: invalid_request, range_too_large,
--- not_found. Reads only, in the frame of booking.answer.
+-- not_found. Counts the search, and else reads only, in the frame of booking.answer.
 create or replace function booking.get_available_times(p_request jsonb) returns jsonb
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -4197,6 +4190,7 @@ begin
       null, 'Ask for fewer days at a time, or name a place (location_id).'
     );
   end if;
+  perform booking.count_search(p_request, v_times <> '[]');
   return jsonb_build_object('times', v_times);
 end
 $$;
@@ -4209,7 +4203,7 @@ comment on function booking.get_available_times(jsonb) is
 drop function booking.get_next_available;
 
 -- The first free times from an instant on, over all people or one. Refuses: invalid_request,
--- not_found. Reads only, in the frame of booking.answer.
+-- not_found. In the frame of booking.answer.
 create or replace function booking.get_next_available(p_request jsonb) returns text
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -4268,7 +4262,8 @@ drop function booking.list_slots;
 -- how they are told. tenant_id, staff_id, location_id and appointment_type must name something
 -- public (not_found, invalid_request); a duration that nothing has finds nothing. With
 -- appointment_type each slot has its price of this moment (booking.slot_prices). Days beyond the
--- published ones are calculated, no more in a call than takes a fraction of a second. Reads only.
+-- published ones are calculated, no more in a call than takes a fraction of a second. Counts the
+-- search, and else reads only.
 --
 -- The body is put together as text: a jsonb of each of a thousand slots, or a function that makes
 -- JSON, takes several times as long as finding them, and every copy of the whole can be felt. None
@@ -4332,6 +4327,7 @@ begin
 
   v_staff_ids := booking.asked_people(v_tenant_id, v_staff_id, v_type.id, v_location_id);
   if cardinality(v_staff_ids) = 0 or cardinality(v_shape_ids) = 0 then
+    perform booking.count_search(p_request, false);
     return '{"success":true,"slots":[]}';
   end if;
 
@@ -4379,6 +4375,7 @@ begin
   into v_slots, v_count, v_searched_until, v_page_token
   from found f;
 
+  perform booking.count_search(p_request, v_count > 0 or v_searched_until is not null);
   return concat(
     '{"success":true,"slots":[', v_slots, ']', ',"' || p_rest || '":"' || case
       when p_rest = 'searched_until' then v_searched_until

@@ -8,14 +8,13 @@
 -- Runs as the owner because callers may not read what decides (bookable_from, holds, is_active);
 -- each worker asks who is calling where not everyone may know. Locks nothing but the client's row
 -- of rate_limits, where the transaction may write. Leaves no audit row, as nothing was attempted;
--- of some searches it remembers that there was one (count_search).
+-- of some searches the workers remember that there was one (count_search).
 create or replace function booking.answer(p_function text, p_request jsonb) returns json
 language plpgsql volatile parallel unsafe security definer
 set search_path = ''
 set lock_timeout = '2s'
 as $$
 declare
-  c_no_slots constant text := '{"success":true,"slots":[]}';
   v_seconds integer := booking.seconds_to_wait('read');
   v_answer jsonb;
   -- Of lists, which are long: as text, and copied no more often than need be.
@@ -68,12 +67,6 @@ begin
         );
     end;
   end loop;
-
-  if p_function in ('get_available_slots', 'get_available_times', 'get_next_available') then
-    perform booking.count_search(
-      p_request, coalesce(v_body <> c_no_slots, v_answer -> 'times' <> '[]')
-    );
-  end if;
 
   if v_body is null then
     v_body := (jsonb_build_object('success', true) || v_answer)::text;

@@ -1,6 +1,6 @@
 -- The slots of some days, page by page: a page begins after the slot that its token names, so that
 -- what is booked meanwhile moves nothing. Refuses: invalid_request, range_too_large, not_found.
--- Reads only, in the frame of booking.answer.
+-- In the frame of booking.answer.
 create or replace function booking.get_available_slots(p_request jsonb) returns text
 language plpgsql volatile parallel unsafe
 set search_path = ''

@@ -3,7 +3,7 @@
 -- where more slots would have to be looked at, or more days beyond the published ones calculated,
 -- than one call may take, it is refused. Where no rule asks for the person or the load, all of a
 -- start and place cost the same and are asked for once. Refuses: invalid_request, range_too_large,
--- not_found. Reads only, in the frame of booking.answer.
+-- not_found. Counts the search, and else reads only, in the frame of booking.answer.
 create or replace function booking.get_available_times(p_request jsonb) returns jsonb
 language plpgsql volatile parallel unsafe
 set search_path = ''
@@ -113,6 +113,7 @@ begin
       null, 'Ask for fewer days at a time, or name a place (location_id).'
     );
   end if;
+  perform booking.count_search(p_request, v_times <> '[]');
   return jsonb_build_object('times', v_times);
 end
 $$;

@@ -1,5 +1,5 @@
 -- The first free times from an instant on, over all people or one. Refuses: invalid_request,
--- not_found. Reads only, in the frame of booking.answer.
+-- not_found. In the frame of booking.answer.
 create or replace function booking.get_next_available(p_request jsonb) returns text
 language plpgsql volatile parallel unsafe
 set search_path = ''

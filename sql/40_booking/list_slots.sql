@@ -2,7 +2,8 @@
 -- how they are told. tenant_id, staff_id, location_id and appointment_type must name something
 -- public (not_found, invalid_request); a duration that nothing has finds nothing. With
 -- appointment_type each slot has its price of this moment (booking.slot_prices). Days beyond the
--- published ones are calculated, no more in a call than takes a fraction of a second. Reads only.
+-- published ones are calculated, no more in a call than takes a fraction of a second. Counts the
+-- search, and else reads only.
 --
 -- The body is put together as text: a jsonb of each of a thousand slots, or a function that makes
 -- JSON, takes several times as long as finding them, and every copy of the whole can be felt. None
@@ -66,6 +67,7 @@ begin
 
   v_staff_ids := booking.asked_people(v_tenant_id, v_staff_id, v_type.id, v_location_id);
   if cardinality(v_staff_ids) = 0 or cardinality(v_shape_ids) = 0 then
+    perform booking.count_search(p_request, false);
     return '{"success":true,"slots":[]}';
   end if;
 
@@ -113,6 +115,7 @@ begin
   into v_slots, v_count, v_searched_until, v_page_token
   from found f;
 
+  perform booking.count_search(p_request, v_count > 0 or v_searched_until is not null);
   return concat(
     '{"success":true,"slots":[', v_slots, ']', ',"' || p_rest || '":"' || case
       when p_rest = 'searched_until' then v_searched_until

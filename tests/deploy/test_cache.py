@@ -65,7 +65,7 @@ def test_while_an_answer_is_renewed_the_old_one_is_given(edge: Edge, upstream: U
     began = time.monotonic()
     assert [edge.ask(SLOTS).body for _ in range(5)] == [b"old"] * 5
     assert time.monotonic() - began < 5, "somebody waited"
-    assert len(upstream.requests) == 2
+    wait_until(lambda: len(upstream.requests) == 2)
     go_on.set()
     wait_until(lambda: edge.ask(SLOTS).body == b"new")
     assert len(upstream.requests) == 2
