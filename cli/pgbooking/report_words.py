@@ -140,6 +140,8 @@ def tables(figures: Figures) -> list[Table]:
 def _utilisation(figures: Utilisation) -> list[str]:
     people = [each for each in figures.people if each.utilisation_percent is not None]
     working = sum(each.working_minutes for each in people)
+    if not working:
+        return ["Nobody had working time; what is booked lies outside of it."]
     booked, buffers, travel = (
         share(percent(sum(minutes), working))
         for minutes in zip(

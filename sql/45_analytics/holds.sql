@@ -11,8 +11,8 @@ declare
   v_from timestamptz;
   v_until timestamptz;
 begin
-  select t.timezone, lower(p_days)::timestamp at time zone t.timezone,
-    upper(p_days)::timestamp at time zone t.timezone
+  select t.timezone, booking.first_instant(lower(p_days), t.timezone),
+    booking.first_instant(upper(p_days), t.timezone)
   into v_zone, v_from, v_until
   from booking.tenants t
   where t.id = p_tenant_id;

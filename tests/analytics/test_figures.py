@@ -288,6 +288,25 @@ def test_rolling_up_changes_no_figure(week: Salon, view: str) -> None:
         assert told() != before
 
 
+def test_a_midnight_that_comes_twice_begins_its_day_once(salon: Salon) -> None:
+    # In Havana, clocks went back from 01:00 to 00:00 on 1 November 2026.
+    salon.db.execute("update booking.tenants set timezone = 'America/Havana'")
+    for utc in ("04:30", "05:30"):
+        salon.db.execute(
+            "insert into booking.searches (tenant_id, searched_at, has_result, stands_for)"
+            " values (%s, %s, true, 1)",
+            (salon.tenant, f"2026-11-01 {utc}Z"),
+        )
+    counted = [
+        salon.db.execute(
+            "select date::text, hour, attempts from booking.attempts_of(%s, daterange(%s, %s))",
+            (salon.tenant, first, last),
+        ).fetchall()
+        for first, last in (("2026-10-31", "2026-11-01"), ("2026-11-01", "2026-11-02"))
+    ]
+    assert counted == [[], [("2026-11-01", 0, 2)]]
+
+
 def test_what_happens_later_reaches_past_days(week: Salon) -> None:
     roll_up(week)
     week.db.execute(

@@ -3,18 +3,16 @@ live, and no figure of one tenant comes from another's rows."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from tests.analytics.weeks import THURSDAY, TUESDAY, VIEWS, at, clock, figures, roll_up
 from tests.api import ANON, SERVICE, Api, Caller, customer, member
 from tests.booking.booked import book, slot_at, staff_of
 from tests.rls.acting import run
-from tests.salon import TEN, Salon, insert, set_clock
+from tests.salon import TEN, Salon, insert
 
 TABLES = (
     "daily_attempts",
@@ -156,51 +154,3 @@ def test_one_tenants_figures_come_from_its_own_rows(busy: Salon, other: Any) -> 
     )
     assert {view: figures(busy, view) for view in VIEWS} == before
     assert figures(busy, "cancellations", "appointments", admin) == [{"appointments": 1}]
-
-
-def test_a_tenant_that_fails_stops_no_other_and_keeps_its_error(salon: Salon) -> None:
-    broken = insert(salon.db, "tenants", name="Broken", timezone="Europe/Berlin")
-    clock(salon, THURSDAY, "13:30")
-    roll_up(salon)
-    # No place's date has such a number of minutes.
-    salon.db.execute(
-        "alter table booking.daily_attempts add constraint never_is_this check (tenant_id <> %s)"
-        .replace("%s", f"'{broken}'").encode()
-    )  # fmt: skip
-    salon.db.execute(
-        "insert into booking.searches (tenant_id, searched_at, has_result, stands_for)"
-        " values (%s, %s, true, 1)",
-        (broken, at(THURSDAY, "14:00")),
-    )
-    clock(salon, THURSDAY + timedelta(days=1), "13:30")
-    assert roll_up(salon) == 1
-    rows = salon.db.execute(
-        "select tenant_id, rolled_until, last_error is null from booking.rollups"
-    ).fetchall()
-    assert set(rows) == {
-        (salon.tenant, THURSDAY, True),
-        (broken, THURSDAY - timedelta(days=1), False),
-    }
-    # Mended, it goes on by itself.
-    salon.db.execute("alter table booking.daily_attempts drop constraint never_is_this")
-    clock(salon, THURSDAY + timedelta(days=1), "14:00")
-    assert roll_up(salon) == 0
-    clock(salon, THURSDAY + timedelta(days=1), "14:31")
-    assert roll_up(salon) == 1
-
-
-def test_two_runs_of_the_job_do_each_day_once(salon: Salon, database_url: str) -> None:
-    clock(salon, THURSDAY, "13:30")
-    assert roll_up(salon) == 0
-    clock(salon, THURSDAY + timedelta(days=1), "13:30")
-    step = "select booking.roll_up_next()"
-    with psycopg.connect(database_url, autocommit=True) as second:
-        set_clock(second, str(at(THURSDAY + timedelta(days=1), "13:30")))
-        with salon.db.transaction():
-            assert salon.db.execute(step).fetchall() == [(1,)]
-            # The tenant is taken, and nobody waits for it.
-            assert second.execute(step).fetchall() == [(0,)]
-        assert second.execute(step).fetchall() == [(0,)]
-    assert salon.db.execute(
-        "select date, count(*), sum(working_minutes) from booking.daily_supply group by date"
-    ).fetchall() == [(THURSDAY, 8, 480)]

@@ -441,6 +441,25 @@ def test_names_do_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
     assert b"<script>" not in report_page.page(report, lambda _: b"")
 
 
+def test_appointments_of_people_without_hours_are_reported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = made(2)
+    use = report.sections[Section.UTILISATION]
+    assert isinstance(use, Utilisation)
+    nothing: dict[str, Any] = {"working_minutes": 0, "free_minutes": 0, "utilisation_percent": None}
+    report.sections[Section.UTILISATION] = replace(
+        use,
+        people=[replace(each, **nothing) for each in use.people],
+        weeks=[replace(each, **nothing) for each in use.weeks],
+    )
+    report_terminal.print_report(report)
+    assert "Nobody had working time" in capsys.readouterr().out
+    assert b"Nobody had working time" in report_page.page(
+        report, lambda section: report_plots.png(report, section)
+    )
+
+
 def made(people: int = 1, name: str | None = None) -> Report:
     """A report of made-up figures, of two weeks."""
     first, weeks = date(2026, 3, 2), (date(2026, 3, 2), date(2026, 3, 9))
